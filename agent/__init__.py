@@ -1,0 +1,1 @@
+"""The mind: settings, events, model backends, the waking loop and one façade, `agent.runtime`."""

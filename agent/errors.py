@@ -1,0 +1,27 @@
+"""Errors of the agent room. Each says what, where, and what to do; the command line maps them to exit codes."""
+
+from __future__ import annotations
+
+
+class NightSchoolError(Exception):
+    """Base of everything the agent reports about itself."""
+
+
+class ConfigError(NightSchoolError):
+    """Settings or arguments that make no sense."""
+
+
+class UsageError(NightSchoolError):
+    """A request that cannot be carried out as asked: empty task, missing workspace, unknown episode."""
+
+
+class ModelError(NightSchoolError):
+    """A model that is unknown, not there, damaged, or that failed while running."""
+
+
+class WeightsMissing(ModelError):
+    """The weights of a known model are not in the cache yet."""
+
+
+class HomeError(NightSchoolError):
+    """The home folder cannot be used: read-only, full, owned, or of a newer version."""

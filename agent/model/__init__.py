@@ -1,0 +1,1 @@
+"""Model backends and what surrounds them: weights, tokens, signals, tool calls."""

@@ -1,0 +1,1 @@
+"""What `nightschool bench` runs: measurements of the product's own code."""

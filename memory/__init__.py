@@ -1,0 +1,1 @@
+"""What is kept: the nouns of Night School (episodes, knowledge, adapters, snapshots)."""

@@ -1,0 +1,1 @@
+"""Running untrusted commands: protocol, backends, policy and the contract every backend passes."""

@@ -1,0 +1,1 @@
+"""What the agent can do: the tool protocol and the built-in tools."""

@@ -1,0 +1,1 @@
+"""The faces: command line and Textual app, both thin over `agent.runtime`."""
