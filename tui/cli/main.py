@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import importlib
-import os
+import sys
 from pathlib import Path
 
 import click
+
+from tui.cli.output import Cli, report_errors
 
 _COMMANDS = {
     "ask": ("tui.cli.ask:ask", "Answer one question, without tools."),
@@ -19,7 +21,6 @@ _COMMANDS = {
     "doctor": ("tui.cli.doctor:doctor", "What is installed, what is missing, what to do."),
     "episodes": ("tui.cli.episodes:episodes", "List, show and search past episodes."),
     "feedback": ("tui.cli.episodes:feedback", "Judge an episode: good or bad, with a correction."),
-    "host": ("tui.cli.host:host", "Own the home and serve it to other commands."),
     "model": ("tui.cli.model:model", "List, fetch, choose and verify models."),
     "remember": ("tui.cli.ask:remember", "Tell it something to keep."),
     "run": ("tui.cli.run:run", "Work on one task with tools in the sandbox."),
@@ -28,24 +29,40 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Command):
-    """Stands in for a command whose module is not loaded, with its one-line help."""
-
-
 class _Group(click.Group):
+    """Shows the table's one-line helps without importing any command."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        target, summary = _COMMANDS[cmd_name]
-        if ctx.resilient_parsing or ctx.invoked_subcommand is None and _wants_help(ctx):
-            return _Lazy(cmd_name, help=summary)
-        module, name = target.split(":")
+        module, name = _COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(_COMMANDS.items())])
 
-def _wants_help(ctx: click.Context) -> bool:
-    return ctx.meta.get("nightschool.listing", False)
+
+@click.group(cls=_Group, invoke_without_command=True)
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Home folder (else NIGHTSCHOOL_HOME, else the platform's)."
+)
+@click.version_option(package_name="nightschool")
+@click.pass_context
+def nightschool(ctx: click.Context, home: Path | None) -> None:
+    """An agent that works by day and learns by night. Without a command: the app."""
+    ctx.obj = Cli(home)
+    if ctx.invoked_subcommand is None:
+        from tui.app import run_app
+
+        sys.exit(run_app(ctx.obj))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    with report_errors():
+        nightschool(standalone_mode=False)

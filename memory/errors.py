@@ -1,0 +1,7 @@
+"""Errors of the memory room."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """What is kept cannot be read or written. The message says which part and what to do."""
