@@ -203,10 +203,35 @@ def test_random_calls_come_back_from_every_shape(found: list[tuple[str, dict[str
 
 
 pieces = st.sampled_from(
-    (
-        "<tool_call> </tool_call> <tools> </tools> <think> </think> <function= read_file> ``` json ` }} [ { \" ' , "
-        r'<parameter=path> </parameter> </function> \ \ud800 NaN 1e999 {"name":"read_file", "arguments":{ "path":"x"'
-    ).split()
+    [
+        "<tool_call>",
+        "</tool_call>",
+        "<tools>",
+        "</tools>",
+        "<think>",
+        "</think>",
+        "<function=",
+        "read_file>",
+        "```",
+        "json",
+        "`",
+        "}}",
+        "[",
+        "{",
+        '"',
+        "'",
+        ",",
+        "<parameter=path>",
+        "</parameter>",
+        "</function>",
+        "\\",
+        "\\ud800",
+        "NaN",
+        "1e999",
+        '{"name":"read_file",',
+        '"arguments":{',
+        '"path":"x"',
+    ]
 ) | st.sampled_from(["\n", " "])
 
 
