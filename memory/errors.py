@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class StoreError(Exception):
     """What is kept cannot be read or written. The message says which part and what to do."""
+
+
+class UnknownEpisode(StoreError):
+    """No episode has this id, or several begin with it. The message names what was asked for."""

@@ -15,7 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 class Record(BaseModel):
     """Base of every value: immutable, no unknown fields, field docstrings become descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # infinities and NaN are written as strings: JSON has no other way to bring them back, and a
+    # log-probability of -inf must not make a record unreadable
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings"
+    )
 
 
 Role = Literal["system", "user", "assistant", "tool"]
