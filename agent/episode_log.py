@@ -1,0 +1,168 @@
+"""From events to episodes: what happened, folded into the record that is kept.
+
+Folding is pure: the same events always give the same episode, so the store can be rebuilt from the
+journal at any time. A damaged journal still folds: what is missing is left out or named, never invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from agent.events import (
+    EpisodeStarted,
+    EpisodeUndone,
+    Event,
+    FeedbackGiven,
+    RunFinished,
+    StepFinished,
+    TaskAccepted,
+)
+from agent.journal import Journal
+from memory.types import Episode, Feedback, Message, Step, Turn
+
+_LOST = Message(role="user", content="(this message was lost from the journal)", provenance="system")
+
+
+@dataclass
+class EpisodeLog:
+    """One episode as it grows: add its events in order, read the episode whenever it is wanted."""
+
+    id: str
+    _started: EpisodeStarted | None = None
+    _first: datetime | None = None
+    _last: datetime | None = None
+    _turns: list[Turn] = field(default_factory=list)
+    _user: Message | None = None
+    _steps: list[Step] = field(default_factory=list)
+    _feedback: list[Feedback] = field(default_factory=list)
+    _undone: bool = False
+
+    def add(self, event: Event) -> None:
+        """Take in the next event. Kinds that leave no trace in an episode are ignored."""
+        self._first = self._first or event.at
+        match event:
+            case EpisodeStarted():
+                self._started = event
+            case TaskAccepted():
+                # a message that was never answered was cut off by whatever made room for this one
+                self._close("interrupted", "")
+                self._user = event.message
+            case StepFinished():
+                self._user = self._user or _LOST
+                self._steps.append(event.step)
+                # a step after an undo changes the workspace again
+                self._undone = False
+            case RunFinished():
+                self._user = self._user or _LOST
+                self._close(event.outcome, event.answer)
+            case FeedbackGiven():
+                self._feedback.append(event.feedback)
+                return
+            case EpisodeUndone():
+                self._undone = True
+                return
+            case _:
+                return
+        self._last = event.at
+
+    @property
+    def running(self) -> bool:
+        """True while a message was accepted and its turn is not finished."""
+        return self._user is not None
+
+    def episode(self, *, interrupted: bool = False) -> Episode | None:
+        """The episode so far; None while it has no finished turn.
+
+        With `interrupted`, an unfinished last turn counts as one with that outcome; otherwise it is
+        left out.
+        """
+        turns = tuple(self._turns)
+        if interrupted and self._user is not None:
+            turns += (Turn(user=self._user, steps=tuple(self._steps), outcome="interrupted", answer=""),)
+        if not turns or self._first is None or self._last is None:
+            return None
+        started = self._started
+        return Episode(
+            id=self.id,
+            kind=started.episode_kind if started else "task",
+            turns=turns,
+            workspace=started.workspace if started else None,
+            model=started.model if started else "unknown",
+            adapter=started.adapter if started else None,
+            system=started.system if started else "",
+            tools=started.tools if started else (),
+            started_at=self._first,
+            ended_at=self._last,
+            feedback=tuple(self._feedback),
+            undone=self._undone,
+        )
+
+    def _close(self, outcome: str, answer: str) -> None:
+        if self._user is not None:
+            fields = {"user": self._user, "steps": tuple(self._steps), "outcome": outcome, "answer": answer}
+            self._turns.append(Turn.model_validate(fields))
+        self._user, self._steps = None, []
+
+
+def fold(events: Iterable[Event], *, interrupted: bool = False) -> Episode | None:
+    """The episode that the events of one episode make, in order; None when no turn is finished.
+
+    `interrupted` as in `EpisodeLog.episode`. Raises ValueError on events of several episodes or of none.
+    """
+    log: EpisodeLog | None = None
+    for event in events:
+        if event.episode_id is None:
+            raise ValueError(f"event {event.seq} belongs to no episode")
+        if log is None:
+            log = EpisodeLog(event.episode_id)
+        if event.episode_id != log.id:
+            raise ValueError(f"event {event.seq} belongs to {event.episode_id}, not to {log.id}")
+        log.add(event)
+    return log.episode(interrupted=interrupted) if log else None
+
+
+class Store(Protocol):
+    """Where episodes are kept for searching; met by `memory.episodes.EpisodeStore`."""
+
+    def seqs(self) -> Mapping[str, int]:
+        """For each stored episode, the journal position it reflects."""
+
+    def put(self, episode: Episode, seq: int = 0) -> None:
+        """Keep an episode, replacing an older version of it."""
+
+
+def folded(journal: Journal, *, skip: Iterable[str] = ()) -> Iterator[tuple[Episode, int]]:
+    """Every episode of the journal with the position it reflects, oldest first.
+
+    An unfinished last turn counts as interrupted. `skip` names episodes to leave out, such as the one
+    that is running.
+    """
+    left_out = set(skip)
+    for episode_id in journal.episode_ids():
+        if episode_id in left_out:
+            continue
+        seq = journal.episode_seq(episode_id)
+        episode = fold(journal.read(episode_id=episode_id), interrupted=True)
+        if episode is not None:
+            yield episode, seq
+
+
+def catch_up(journal: Journal, store: Store, *, skip: Iterable[str] = ()) -> list[str]:
+    """Put into the store what a crash kept from it: episodes it lacks or has an older version of.
+
+    Cheap when nothing is missing: positions are compared, nothing is parsed. Returns the ids it put.
+    """
+    known = store.seqs()
+    fresh = [
+        episode_id
+        for episode_id in journal.episode_ids()
+        if known.get(episode_id, 0) >= journal.episode_seq(episode_id)
+    ]
+    put: list[str] = []
+    for episode, seq in folded(journal, skip=(*skip, *fresh)):
+        store.put(episode, seq)
+        put.append(episode.id)
+    return put
