@@ -1,0 +1,114 @@
+"""Episodes as the runtime keeps and finds them: the journal is the truth, the tables follow it.
+
+Everything slow (fsync, LanceDB, embedding) happens in a worker thread of its own, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from agent.calls import EpisodeHit
+from agent.episode_log import fold
+from agent.errors import UsageError
+from agent.journal import Journal
+from memory.episodes import EpisodeStore
+from memory.errors import StoreError
+from memory.recall import Recall, recall
+from memory.types import Episode
+
+_T = TypeVar("_T")
+log = logging.getLogger(__name__)
+
+
+class Archive:
+    """The episodes of one home."""
+
+    def __init__(self, journal: Journal, store: EpisodeStore, count_tokens: Callable[[str], int]) -> None:
+        self._journal = journal
+        self._store = store
+        self._count_tokens = count_tokens
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
+
+    async def get(self, episode_id: str) -> Episode:
+        """An episode by id, unique prefix or `last`. Raises UsageError when there is none."""
+        return await self._in_thread(lambda: self._get(episode_id))
+
+    async def list(self, limit: int) -> list[Episode]:
+        """Newest first."""
+        return await self._in_thread(lambda: self._store.list(limit))
+
+    async def search(self, text: str, limit: int) -> list[EpisodeHit]:
+        """Best first. Raises UsageError for an empty text."""
+        if not text.strip():
+            raise UsageError("There is nothing to search for. Give some words.")
+        hits = await self._in_thread(lambda: self._store.search(text, limit))
+        return [EpisodeHit(episode=hit.episode, score=hit.score, reason=hit.reason) for hit in hits]
+
+    async def recall(self, task: str, tokens: int) -> Recall:
+        """What past episodes say about a task; empty when nothing does or the tables cannot be read."""
+        if tokens <= 0:
+            return Recall(text="", episode_ids=())
+        try:
+            return await self._in_thread(lambda: recall(self._store, task, tokens, self._count_tokens))
+        except StoreError as error:
+            log.warning("nothing recalled: %s", error)
+            return Recall(text="", episode_ids=())
+
+    async def keep(self, episode_id: str) -> None:
+        """Bring the tables up to the journal for one episode. A failure is logged and mended at the
+        next start: the journal has it."""
+        try:
+            await self._in_thread(lambda: self._store.put(self._fold(episode_id)))
+        except StoreError as error:
+            log.warning("episode %s is in the journal but not in the tables yet: %s", episode_id, error)
+
+    async def interrupted(self) -> list[str]:
+        """Episodes whose last turn has no end."""
+        return await self._in_thread(self._journal.interrupted)
+
+    async def catch_up(self) -> None:
+        """Put every episode into the tables that is in the journal and not there."""
+        await self._in_thread(self._catch_up)
+
+    async def rebuild(self) -> int:
+        """Make the tables anew from the journal; returns the number of episodes."""
+        return await self._in_thread(
+            lambda: self._store.rebuild([self._fold(e) for e in self._journal.episode_ids()])
+        )
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await self._in_thread(self._journal.close)
+        self._thread.shutdown()
+
+    def _fold(self, episode_id: str) -> Episode:
+        return fold(list(self._journal.read(0, episode_id)))
+
+    def _get(self, episode_id: str) -> Episode:
+        known = self._journal.episode_ids()
+        if episode_id == "last":
+            found = known[-1:]
+        elif episode_id in known:
+            found = [episode_id]
+        else:
+            found = [known_id for known_id in known if known_id.startswith(episode_id)] if episode_id else []
+        if not found:
+            raise UsageError(f"There is no episode `{episode_id}`. `nightschool episodes list` shows them.")
+        if len(found) > 1:
+            raise UsageError(f"`{episode_id}` fits {len(found)} episodes. Give more of the id.")
+        return self._fold(found[0])
+
+    def _catch_up(self) -> None:
+        try:
+            missing = set(self._journal.episode_ids()) - self._store.ids()
+            for episode_id in sorted(missing):
+                self._store.put(self._fold(episode_id))
+        except StoreError as error:
+            log.warning("the tables are behind the journal: %s", error)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -1,0 +1,414 @@
+"""The façade: everything a face may ask for, in the process that owns the home.
+
+Tasks queue and run one at a time (the model has one owner); everything else answers at once. Meets
+`agent.calls.RuntimeCalls`; what each call promises is written there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agent.acting import Acting, Workplace, workspace_problem
+from agent.approval import Approver
+from agent.archive import Archive
+from agent.bus import Bus
+from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
+from agent.config import Settings
+from agent.context import attachment_text, history, system_message
+from agent.errors import ModelError, UsageError
+from agent.events import (
+    EpisodeStarted,
+    EpisodeUndone,
+    Event,
+    FeedbackGiven,
+    Progress,
+    RunFinished,
+    TaskAccepted,
+)
+from agent.home import Home
+from agent.loop import Loop, TurnInput
+from agent.model.base import GenerateRequest, TokenDelta, TurnEnd
+from agent.model.thread import ModelThread
+from agent.pending import Pending
+from agent.sandboxing import limits_from
+from memory.types import Episode, Feedback, Message, SignalSummary, TokenSignal, now
+from sandbox.base import Sandbox, SandboxError
+from skills.outputs import OutputStore
+from skills.preimages import Preimages
+from skills.registry import Registry
+from skills.tool import ToolContext
+
+# a longer task can never fit the context; a character is at least an eighth of a token in any script
+_CHARS_PER_TOKEN = 8
+
+
+@dataclass
+class Parts:
+    """What a runtime is made of; wired in `agent.build`."""
+
+    home: Home
+    settings: Settings
+    model_name: str
+    check_model: Callable[[], None]
+    """Raises ModelError when the weights are not there."""
+    model: ModelThread
+    registry: Registry
+    sandbox: Sandbox
+    bus: Bus
+    archive: Archive
+    pending: Pending
+    approver: Callable[[TaskRequest], Approver]
+    """The chain of approvers for one task."""
+    on_close: Callable[[], None]
+    """Lets the home go."""
+
+
+@dataclass
+class _Job:
+    episode_id: str
+    request: TaskRequest
+    before: Episode | None
+    task: asyncio.Task[None] | None = None
+    cancelled: bool = False
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Runtime:
+    """Night School, running."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bus = parts.bus
+        self._archive = parts.archive
+        self._jobs: list[_Job] = []
+        self._wake = asyncio.Event()
+        self._sandbox_error: str | None = None
+        self._worker = asyncio.create_task(self._work())
+
+    async def submit(self, request: TaskRequest) -> str:
+        limit = self._parts.settings.model.context_tokens * _CHARS_PER_TOKEN
+        if not request.text.strip():
+            raise UsageError("The task is empty. Say what to do.")
+        if len(request.text) > limit:
+            raise UsageError(
+                f"The task is {len(request.text):,} characters long and the model reads at most about "
+                f"{limit:,}. Put the text into a file in the workspace and name the file in the task."
+            )
+        self._parts.check_model()
+        before = await self._episode_to_continue(request)
+        episode_id = before.id if before else _new_episode_id()
+        workspace = request.workspace or (before.workspace if before else None)
+        if workspace is not None:
+            problem = workspace_problem(Path(workspace))
+            if problem:
+                raise UsageError(problem)
+        await self._need_sandbox()
+        self._jobs.append(_Job(episode_id, request.model_copy(update={"workspace": workspace}), before))
+        self._wake.set()
+        return episode_id
+
+    def events(self, episode_id: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+        return self._bus.subscribe(episode_id, after)
+
+    async def interrupt(self, episode_id: str) -> bool:
+        for job in self._jobs:
+            if job.episode_id == episode_id and not job.cancelled:
+                job.cancelled = True
+                if job.task is not None:
+                    job.task.cancel()
+                await job.finished.wait()
+                return True
+        return False
+
+    async def decide(self, request_id: str, allow: bool, reason: str = "") -> None:
+        self._parts.pending.decide(request_id, allow, reason)
+
+    async def answer(self, request_id: str, text: str | None) -> None:
+        self._parts.pending.answer(request_id, text)
+
+    async def ask(self, question: str, memory: bool = True) -> Answer:
+        if not question.strip():
+            raise UsageError("The question is empty. Say what to answer.")
+        self._parts.check_model()
+        await self.load_model()
+        recalled = await self._archive.recall(question, self._recall_tokens()) if memory else None
+        request = GenerateRequest(
+            messages=(
+                system_message(None),
+                Message(
+                    role="user",
+                    content=question,
+                    context=recalled.text if recalled else "",
+                    provenance="user",
+                ),
+            ),
+            max_tokens=self._parts.settings.agent.turn_tokens,
+            temperature=self._parts.settings.model.temperature,
+        )
+        signals: list[TokenSignal] = []
+        end: TurnEnd | None = None
+        async for delta in self._parts.model.stream(request):
+            if isinstance(delta, TokenDelta):
+                signals.append(delta.signal)
+            elif isinstance(delta, TurnEnd):
+                end = delta
+        if end is None:
+            raise ModelError("The model stopped without ending its answer. Ask again.")
+        return Answer(
+            answer=end.text.strip(),
+            signals=SignalSummary.of(signals),
+            tokens=end.usage,
+            recalled=recalled.episode_ids if recalled else (),
+        )
+
+    async def remember(self, text: str) -> str:
+        if not text.strip():
+            raise UsageError("There is nothing to remember. Say what to keep.")
+        episode_id = _new_episode_id()
+        await self._bus.publish(
+            EpisodeStarted(
+                episode_id=episode_id, episode_kind="note", workspace=None, model=self._parts.model_name
+            )
+        )
+        message = Message(role="user", content=text, provenance="user")
+        await self._bus.publish(TaskAccepted(episode_id=episode_id, message=message))
+        await self._finish(RunFinished(episode_id=episode_id, outcome="success", answer=""))
+        return episode_id
+
+    async def episodes(self, limit: int = 50) -> list[Episode]:
+        return await self._archive.list(limit)
+
+    async def episode(self, episode_id: str) -> Episode:
+        return await self._archive.get(episode_id)
+
+    async def search(self, text: str, limit: int = 10) -> list[EpisodeHit]:
+        return await self._archive.search(text, limit)
+
+    async def feedback(self, episode_id: str, rating: Literal["good", "bad"], text: str = "") -> None:
+        episode = await self._archive.get(episode_id)
+        given = Feedback(rating=rating, text=text)
+        await self._bus.publish(FeedbackGiven(episode_id=episode.id, feedback=given))
+        await self._archive.keep(episode.id)
+
+    async def undo_preview(self, episode_id: str) -> list[FileChange]:
+        episode = await self._archive.get(episode_id)
+        return await asyncio.to_thread(self._changes, episode)
+
+    async def undo(self, episode_id: str) -> list[FileChange]:
+        episode = await self._archive.get(episode_id)
+        if any(job.episode_id == episode.id for job in self._jobs):
+            raise UsageError(f"Episode {episode.id} is still running. Interrupt it first, then undo it.")
+        changes = await asyncio.to_thread(self._changes, episode)
+        if not changes:
+            raise UsageError(f"Episode {episode.id} changed nothing in its workspace, or was undone already.")
+        assert episode.workspace is not None
+        preimages = Preimages(self._parts.home.preimages / episode.id)
+        await asyncio.to_thread(preimages.undo, Path(episode.workspace))
+        await self._bus.publish(
+            EpisodeUndone(episode_id=episode.id, paths=tuple(change.path for change in changes))
+        )
+        await self._archive.keep(episode.id)
+        return changes
+
+    async def status(self) -> Status:
+        model = self._parts.model
+        return Status(
+            model=self._parts.model_name,
+            model_state=model.state,
+            model_error=model.error,
+            adapter=None,
+            sandbox=self._parts.sandbox.name,
+            sandbox_error=await self._probe_sandbox(),
+            home=str(self._parts.home.root),
+            running=next((job.episode_id for job in self._jobs if job.task), None),
+            queued=sum(1 for job in self._jobs if not job.task),
+            context_tokens=self._parts.settings.model.context_tokens,
+        )
+
+    async def load_model(self) -> None:
+        if self._parts.model.state == "ready":
+            return
+        self._bus.deliver(Progress(stage="loading", text=f"Loading {self._parts.model_name}"))
+        await self._parts.model.load()
+        self._bus.deliver(Progress(stage="loading", text=f"{self._parts.model_name} is ready", done=1, total=1))
+
+    async def drain(self) -> None:
+        """Wait until no task is running or waiting."""
+        for job in list(self._jobs):
+            await job.finished.wait()
+
+    async def close(self) -> None:
+        await self.drain()
+        self._worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._worker
+        await self._parts.model.close()
+        await self._archive.close()
+        self._parts.on_close()
+
+    async def recover(self) -> None:
+        """Close what an earlier process left open, and bring the tables up to the journal."""
+        for episode_id in await self._archive.interrupted():
+            await self._finish(
+                RunFinished(
+                    episode_id=episode_id,
+                    outcome="interrupted",
+                    answer="",
+                    reason="the process that worked on it ended",
+                )
+            )
+        await self._archive.catch_up()
+
+    async def _work(self) -> None:
+        while True:
+            while not self._jobs:
+                self._wake.clear()
+                await self._wake.wait()
+            job = self._jobs[0]
+            job.task = asyncio.create_task(self._do(job))
+            if job.cancelled:
+                job.task.cancel()
+            await asyncio.wait({job.task})
+            if not job.task.cancelled() and job.task.exception() is not None:
+                self._bus.deliver(
+                    RunFinished(
+                        episode_id=job.episode_id,
+                        outcome="failure",
+                        answer="",
+                        reason=str(job.task.exception()),
+                    )
+                )
+            self._jobs.remove(job)
+            job.finished.set()
+
+    async def _do(self, job: _Job) -> None:
+        """One task from acceptance to its stored episode."""
+        try:
+            turn = await self._begin(job)
+            await self.load_model()
+        except ModelError as error:
+            await self._finish(
+                RunFinished(episode_id=job.episode_id, outcome="failure", answer="", reason=str(error))
+            )
+            return
+        except asyncio.CancelledError:
+            await self._finish(
+                RunFinished(episode_id=job.episode_id, outcome="interrupted", answer="", reason="interrupted")
+            )
+            return
+        acting = Acting(
+            self._parts.registry,
+            self._parts.approver(job.request),
+            self._bus,
+            self._parts.settings.agent.output_chars,
+        )
+        settings = self._parts.settings
+        loop = Loop(self._parts.model, acting, self._bus, settings.agent, settings.model)
+        await self._finish(await loop.run(turn))
+
+    async def _begin(self, job: _Job) -> TurnInput:
+        """Journal the episode's start and the user's message; gather what the loop needs."""
+        request, before = job.request, job.before
+        workspace = self._workspace(job)
+        specs = self._parts.registry.specs()
+        if before is None:
+            system = system_message(workspace)
+            await self._bus.publish(
+                EpisodeStarted(
+                    episode_id=job.episode_id,
+                    episode_kind=request.kind,
+                    workspace=str(workspace),
+                    model=self._parts.model_name,
+                    system=system.content,
+                    tools=tuple(spec.name for spec in specs),
+                )
+            )
+            messages = [system]
+        else:
+            messages = history(before)
+        recalled = await self._archive.recall(request.text, self._recall_tokens())
+        helps = [attachment_text(workspace / path, path) for path in request.attachments]
+        context = "\n\n".join([*helps, *([recalled.text] if recalled.text else [])])
+        user = Message(role="user", content=request.text, context=context, provenance="user")
+        await self._bus.publish(TaskAccepted(episode_id=job.episode_id, message=user))
+        home, settings = self._parts.home, self._parts.settings
+        place = Workplace(
+            episode_id=job.episode_id,
+            tools=ToolContext(
+                workspace=workspace,
+                sandbox=self._parts.sandbox,
+                limits=limits_from(settings.sandbox),
+                ask_user=lambda question: self._parts.pending.question(job.episode_id, question),
+            ),
+            outputs=OutputStore(home.outputs / job.episode_id),
+            preimages=Preimages(home.preimages / job.episode_id),
+        )
+        return TurnInput(
+            messages=[*messages, user],
+            first_step=len(before.steps) if before else 0,
+            max_steps=request.max_steps or settings.agent.max_steps,
+            place=place,
+            specs=specs,
+        )
+
+    def _workspace(self, job: _Job) -> Path:
+        if job.request.workspace is not None:
+            return Path(job.request.workspace).resolve()
+        fresh = self._parts.home.workspaces / job.episode_id
+        fresh.mkdir(parents=True, exist_ok=True)
+        return fresh.resolve()
+
+    async def _finish(self, event: RunFinished) -> None:
+        """Journal the end, store the episode, then tell everybody: whoever sees it can look it up."""
+        recorded = await self._bus.record(event)
+        assert event.episode_id is not None
+        await self._archive.keep(event.episode_id)
+        self._bus.deliver(recorded)
+
+    async def _episode_to_continue(self, request: TaskRequest) -> Episode | None:
+        if request.continue_episode is None:
+            return None
+        episode = await self._archive.get(request.continue_episode)
+        if episode.kind == "note":
+            raise UsageError(f"{episode.id} is a note, not a conversation. Choose one from `episodes list`.")
+        for job in self._jobs:
+            if job.episode_id == episode.id:
+                await job.finished.wait()
+        return await self._archive.get(episode.id)
+
+    async def _need_sandbox(self) -> None:
+        error = await self._probe_sandbox()
+        if error:
+            raise UsageError(error)
+
+    async def _probe_sandbox(self) -> str:
+        """Why the sandbox cannot be used, empty when it works; probed once."""
+        if self._sandbox_error is None:
+            try:
+                await self._parts.sandbox.probe()
+                self._sandbox_error = ""
+            except SandboxError as error:
+                self._sandbox_error = str(error)
+        return self._sandbox_error
+
+    def _changes(self, episode: Episode) -> list[FileChange]:
+        if episode.workspace is None:
+            return []
+        preimages = Preimages(self._parts.home.preimages / episode.id)
+        return [
+            FileChange(path=change.path, action=change.action, diff=change.diff)
+            for change in preimages.changes(Path(episode.workspace))
+        ]
+
+    def _recall_tokens(self) -> int:
+        return self._parts.settings.memory.recall_tokens
+
+
+def _new_episode_id() -> str:
+    return f"ep_{now():%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,210 @@
+"""Following one turn from the command line: events as JSON lines, or as text for a person.
+
+A person at the terminal answers approvals and questions; without a terminal nobody does, and the
+runtime refuses. Ctrl+C and SIGTERM interrupt the turn; a closed terminal (SIGHUP) does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import click
+
+from agent.calls import RuntimeCalls, TaskRequest
+from agent.events import (
+    ApprovalRequested,
+    CallDecided,
+    ContextCompacted,
+    Event,
+    Progress,
+    QuestionAsked,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+    TokenGenerated,
+)
+from memory.types import Outcome
+from tui.cli.output import FAILED, INTERRUPTED, OK, REFUSED, print_json
+from tui.render import call_line, result_lines
+
+EXIT_CODES: dict[Outcome, int] = {
+    "success": OK,
+    "failure": FAILED,
+    "out_of_budget": FAILED,
+    "refused": REFUSED,
+    "interrupted": INTERRUPTED,
+}
+_CALL_OPENS = "<tool_call>"
+
+
+class View(Protocol):
+    """What shows a turn."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+
+
+class JsonView:
+    """One JSON line an event."""
+
+    def show(self, event: Event) -> None:
+        print_json(event)
+
+
+class TextView:
+    """A turn as text: the answer as it is written, calls and results as short lines."""
+
+    def __init__(self) -> None:
+        self._turn = ""
+        self._shown = 0
+        self._prefilling = False
+
+    def show(self, event: Event) -> None:
+        match event:
+            case TokenGenerated():
+                self._status("")
+                self._turn += event.text
+                self._write_visible()
+            case Progress():
+                if event.stage in ("loading", "prefill"):
+                    self._status("" if event.done == event.total != 0 else event.text or "reading …")
+            case StepStarted():
+                self._end_line()
+                for call in event.calls:
+                    click.secho(f"● {call_line(call)}", fg="cyan")
+            case StepFinished():
+                self._end_line()
+                for result in event.step.results:
+                    for line in result_lines(result):
+                        click.secho(f"  {line}", dim=result.ok, fg=None if result.ok else "red")
+            case CallDecided():
+                if not event.allowed:
+                    click.secho(f"  refused: {event.reason}", fg="yellow")
+            case ContextCompacted():
+                click.secho(
+                    f"  older output shortened to make room ({event.tokens_before} → {event.tokens_after} tokens)",
+                    dim=True,
+                )
+            case RunFinished():
+                self._finished(event)
+            case _:
+                pass
+
+    def _write_visible(self) -> None:
+        """Print what cannot be part of a tool call's markup."""
+        opens = self._turn.find(_CALL_OPENS)
+        end = opens if opens >= 0 else len(self._turn) - _held_back(self._turn)
+        if end > self._shown:
+            sys.stdout.write(self._turn[self._shown : end])
+            sys.stdout.flush()
+            self._shown = end
+
+    def _end_line(self) -> None:
+        self._status("")
+        opens = self._turn.find(_CALL_OPENS)
+        sys.stdout.write(self._turn[self._shown : opens if opens >= 0 else None])
+        if self._turn[:opens].strip() if opens >= 0 else self._turn.strip():
+            sys.stdout.write("\n")
+        self._turn, self._shown = "", 0
+
+    def _status(self, text: str) -> None:
+        if not sys.stderr.isatty():
+            return
+        if text:
+            click.echo(f"\r\x1b[2K{click.style(text, dim=True)}", nl=False, err=True)
+        elif self._prefilling:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+        self._prefilling = bool(text)
+
+    def _finished(self, event: RunFinished) -> None:
+        self._end_line()
+        if event.outcome != "success":
+            click.secho(f"{event.outcome}: {event.reason}", fg="yellow", err=True)
+
+
+def _held_back(text: str) -> int:
+    """Length of the longest end of `text` that may be the start of a tool call."""
+    return next((n for n in range(len(_CALL_OPENS) - 1, 0, -1) if text.endswith(_CALL_OPENS[:n])), 0)
+
+
+async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> RunFinished:
+    """Submit, show every event of the turn, answer what can be answered here, return its end."""
+    past_turns = 0
+    if request.continue_episode is not None:
+        past_turns = len((await runtime.episode(request.continue_episode)).turns)
+    episode_id = await runtime.submit(request)
+    with _signals(lambda: asyncio.ensure_future(runtime.interrupt(episode_id))):
+        async with contextlib.aclosing(_closable(runtime.events(episode_id))) as events:
+            async for event in events:
+                if past_turns:
+                    past_turns -= isinstance(event, RunFinished)
+                    continue
+                if not isinstance(event, RunFinished) or event.episode_id == episode_id:
+                    view.show(event)
+                if isinstance(event, RunFinished) and event.episode_id == episode_id:
+                    return event
+                await _answer(runtime, event)
+    raise AssertionError("an event stream never ends by itself")
+
+
+async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    try:
+        async for event in events:
+            yield event
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _answer(runtime: RuntimeCalls, event: Event) -> None:
+    if isinstance(event, ApprovalRequested):
+        if not sys.stdin.isatty():
+            await runtime.decide(event.request_id, False, "nobody is at the terminal")
+            return
+        click.secho(event.preview or call_line(event.call), fg="yellow", err=True)
+        said = await _read_line(f"Allow this {event.risk} call? [y/N or a reason] ")
+        yes = said.strip().lower() in ("y", "yes")
+        await runtime.decide(event.request_id, yes, "" if yes else said.strip())
+    elif isinstance(event, QuestionAsked):
+        if not sys.stdin.isatty():
+            await runtime.answer(event.request_id, None)
+            return
+        await runtime.answer(event.request_id, await _read_line(f"{event.question}\n> ") or None)
+
+
+async def _read_line(prompt: str) -> str:
+    """One line from the person; empty at the end of input."""
+
+    def read() -> str:
+        click.secho(prompt, fg="yellow", nl=False, err=True)
+        return sys.stdin.readline().rstrip("\n")
+
+    return await asyncio.to_thread(read)
+
+
+@contextlib.contextmanager
+def _signals(interrupt: Callable[[], object]):  # type: ignore[no-untyped-def]
+    """Ctrl+C and SIGTERM interrupt; SIGHUP lets go of the terminal and goes on."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, interrupt)
+    loop.add_signal_handler(signal.SIGHUP, let_go_of_terminal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+def let_go_of_terminal() -> None:
+    """Send all further output nowhere: the terminal has gone, the work has not."""
+    with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
+        for stream in (0, 1, 2):
+            os.dup2(nowhere.fileno(), stream)

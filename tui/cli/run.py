@@ -1,0 +1,78 @@
+"""`nightschool run`: one task, with tools in the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from tui.cli.output import Cli, json_option
+
+
+def continue_option(function):  # type: ignore[no-untyped-def]
+    """Adds `--continue [ID]` as `continue_episode`: `last` without an id."""
+    return click.option(
+        "--continue",
+        "continue_episode",
+        is_flag=False,
+        flag_value="last",
+        metavar="[ID]",
+        help="Go on with a conversation: the one with this id, or the last.",
+    )(function)
+
+
+@click.command()
+@click.argument("task", nargs=-1)
+@click.option("--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one].")
+@click.option("--model", "model_name", help="A name from `nightschool model list`.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Most model turns.")
+@click.option(
+    "--approve",
+    type=click.Choice(["allow", "ask", "deny"]),
+    help="What happens to calls the policy asks about [default: ask at a terminal, else deny].",
+)
+@continue_option
+@json_option
+@click.pass_obj
+def run(
+    cli: Cli,
+    task: tuple[str, ...],
+    workspace: Path | None,
+    model_name: str | None,
+    max_steps: int | None,
+    approve: str | None,
+    continue_episode: str | None,
+    as_json: bool,
+) -> None:
+    """Work on one TASK with tools in the sandbox. `-` reads the task from standard input."""
+    from agent.calls import TaskRequest
+    from tui.cli.follow import EXIT_CODES, JsonView, TextView, run_turn
+    from tui.cli.session import json_errors, open_session, workspace_or_default
+
+    text = sys.stdin.read() if task == ("-",) else " ".join(task)
+    mode = approve or ("ask" if sys.stdin.isatty() else "deny")
+    with json_errors(as_json):
+        request = TaskRequest(
+            text=text,
+            workspace=None if continue_episode and not workspace else workspace_or_default(workspace, cli.home),
+            continue_episode=continue_episode,
+            max_steps=max_steps,
+            approve=mode,  # type: ignore[arg-type]
+        )
+
+        async def work() -> int:
+            async with open_session(cli, model_name) as runtime:
+                end = await run_turn(runtime, request, JsonView() if as_json else TextView())
+                if not as_json:
+                    click.secho(
+                        f"[{end.outcome}] {end.episode_id} · {end.steps} steps · "
+                        f"{end.tokens.generated} tokens · {end.seconds:.1f} s",
+                        dim=True,
+                        err=True,
+                    )
+                return EXIT_CODES[end.outcome]
+
+        code = asyncio.run(work())
+    sys.exit(code)

@@ -1,0 +1,51 @@
+"""Opening a home's runtime for one command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from agent.calls import RuntimeCalls
+from agent.connect import open_runtime
+from agent.errors import NightSchoolError, UsageError
+from agent.events import RunFinished
+from memory.errors import StoreError
+from sandbox.base import SandboxError
+from tui.cli.output import Cli, print_json
+
+
+@contextlib.asynccontextmanager
+async def open_session(cli: Cli, model_name: str | None = None) -> AsyncIterator[RuntimeCalls]:
+    """The runtime of the chosen home. Raises UsageError when its owner serves another model than asked."""
+    settings = cli.settings(model_name=model_name)
+    async with open_runtime(cli.home, settings) as runtime:
+        if model_name is not None:
+            serving = (await runtime.status()).model
+            if serving.lower() != model_name.lower() and model_name != "auto":
+                raise UsageError(
+                    f"The process that owns {cli.home} serves {serving}, not {model_name}. "
+                    "Wait for it to end, or leave --model out."
+                )
+        yield runtime
+
+
+def workspace_or_default(chosen: Path | None, home: Path) -> str | None:
+    """The chosen workspace, else the current folder; None (a fresh folder) where that would lay open
+    a whole home folder or the agent's own."""
+    if chosen is not None:
+        return str(chosen.expanduser().absolute())
+    here = Path.cwd()
+    too_wide = here in (Path.home(), *Path.home().parents) or home.is_relative_to(here)
+    return None if too_wide else str(here)
+
+
+@contextlib.contextmanager
+def json_errors(as_json: bool) -> Iterator[None]:
+    """With `--json`, an expected error is the closing `run_finished` too, so that output always has one."""
+    try:
+        yield
+    except (NightSchoolError, StoreError, SandboxError, OSError) as error:
+        if as_json:
+            print_json(RunFinished(outcome="failure", answer="", reason=str(error)))
+        raise
