@@ -16,11 +16,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from agent.model.tool_check import check_arguments, check_call
+from agent.model.tool_check import check_arguments
 from memory.types import Record, ToolCall
 from skills.tool import ToolSpec
 
-__all__ = ["ParsedTurn", "check_arguments", "check_call", "parse_calls"]
+__all__ = ["ParsedTurn", "check_arguments", "parse_calls"]
 
 
 class ParsedTurn(Record):

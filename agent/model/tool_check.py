@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 
-def check_call(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
-    """What is wrong with the call, or None. An unknown name is answered with the closest one."""
+def check_arguments(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
+    """What is wrong with the call, or None. An unknown name is answered with the closest one.
+
+    Arguments the schema does not name are wrong unless it allows them. A schema that is itself broken
+    (some servers send such) checks nothing: its tool will answer for itself.
+    """
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is not None:
-        return check_arguments(call, tool)
+        return _check_against(call, tool)
     names = [tool.name for tool in tools]
     close = difflib.get_close_matches(call.name, names, n=1, cutoff=0.5)
     listed = ", ".join(f"`{name}`" for name in names) or "none"
@@ -26,12 +30,7 @@ def check_call(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
     return f"There is no tool `{call.name}`; {hint}"
 
 
-def check_arguments(call: ToolCall, tool: ToolSpec) -> str | None:
-    """The first way in which the arguments do not fit the tool's schema, or None.
-
-    Arguments the schema does not name are wrong unless it allows them. A schema that is itself broken
-    (some servers send such) checks nothing: its tool will answer for itself.
-    """
+def _check_against(call: ToolCall, tool: ToolSpec) -> str | None:
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.exceptions import UnknownType, best_match
     from referencing import Registry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.tool_calls import check_arguments, check_call, parse_calls
+from agent.model.tool_calls import check_arguments, parse_calls
 from memory.types import ToolCall
 from skills.tool import ToolSpec
 
@@ -248,7 +248,7 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
 
 
 def wrong(name: str, **given_: Any) -> str | None:
-    return check_call(ToolCall(id="c", name=name, arguments=given_), TOOLS)
+    return check_arguments(ToolCall(id="c", name=name, arguments=given_), TOOLS)
 
 
 def test_a_call_that_fits_has_nothing_wrong() -> None:
@@ -277,7 +277,9 @@ def test_a_place_deep_inside_is_named() -> None:
         "plot", points={"type": "array", "items": {"type": "object", "properties": {"x": {"type": "number"}}}}
     )
     call = ToolCall(id="c", name="plot", arguments={"points": [{"x": 1}, {"x": "2"}]})
-    assert check_arguments(call, nested) == '`plot`: argument `points[1].x` must be of type number, not "2".'
+    assert (
+        check_arguments(call, [nested]) == '`plot`: argument `points[1].x` must be of type number, not "2".'
+    )
 
 
 def test_a_broken_or_remote_schema_checks_nothing() -> None:
@@ -286,10 +288,10 @@ def test_a_broken_or_remote_schema_checks_nothing() -> None:
         {"properties": {"x": {"$ref": "http://127.0.0.1/x"}}},
     ):
         spec = ToolSpec(name="t", description="", parameters=schema, risk="read")
-        assert check_arguments(ToolCall(id="c", name="t", arguments={"x": 1}), spec) is None
+        assert check_arguments(ToolCall(id="c", name="t", arguments={"x": 1}), [spec]) is None
 
 
 @given(arguments)
 def test_the_check_never_raises(given_: dict[str, Any]) -> None:
     for spec in TOOLS:
-        check_arguments(ToolCall(id="c", name=spec.name, arguments=given_), spec)
+        check_arguments(ToolCall(id="c", name=spec.name, arguments=given_), [spec])
