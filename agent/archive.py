@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from agent.calls import EpisodeHit
-from agent.episode_log import fold
+from agent.episode_log import catch_up, fold, folded
 from agent.errors import UsageError
 from agent.journal import Journal
 from memory.episodes import EpisodeStore
@@ -62,23 +62,24 @@ class Archive:
         """Bring the tables up to the journal for one episode. A failure is logged and mended at the
         next start: the journal has it."""
         try:
-            await self._in_thread(lambda: self._store.put(self._fold(episode_id)))
+            await self._in_thread(lambda: self._keep(episode_id))
         except StoreError as error:
             log.warning("episode %s is in the journal but not in the tables yet: %s", episode_id, error)
 
-    async def interrupted(self) -> list[str]:
+    async def unfinished(self) -> list[str]:
         """Episodes whose last turn has no end."""
-        return await self._in_thread(self._journal.interrupted)
+        return await self._in_thread(self._journal.unfinished)
 
     async def catch_up(self) -> None:
-        """Put every episode into the tables that is in the journal and not there."""
-        await self._in_thread(self._catch_up)
+        """Put into the tables what the journal has and they lack."""
+        try:
+            await self._in_thread(lambda: catch_up(self._journal, self._store))
+        except StoreError as error:
+            log.warning("the tables are behind the journal: %s", error)
 
     async def rebuild(self) -> int:
         """Make the tables anew from the journal; returns the number of episodes."""
-        return await self._in_thread(
-            lambda: self._store.rebuild([self._fold(e) for e in self._journal.episode_ids()])
-        )
+        return await self._in_thread(lambda: self._store.rebuild(folded(self._journal)))
 
     async def close(self) -> None:
         """Finish what is under way."""
@@ -86,7 +87,13 @@ class Archive:
         self._thread.shutdown()
 
     def _fold(self, episode_id: str) -> Episode:
-        return fold(list(self._journal.read(0, episode_id)))
+        episode = fold(self._journal.read(0, episode_id), interrupted=True)
+        if episode is None:
+            raise UsageError(f"Episode {episode_id} has only just begun; look again in a moment.")
+        return episode
+
+    def _keep(self, episode_id: str) -> None:
+        self._store.put(self._fold(episode_id), self._journal.episode_seq(episode_id))
 
     def _get(self, episode_id: str) -> Episode:
         known = self._journal.episode_ids()
@@ -101,14 +108,6 @@ class Archive:
         if len(found) > 1:
             raise UsageError(f"`{episode_id}` fits {len(found)} episodes. Give more of the id.")
         return self._fold(found[0])
-
-    def _catch_up(self) -> None:
-        try:
-            missing = set(self._journal.episode_ids()) - self._store.ids()
-            for episode_id in sorted(missing):
-                self._store.put(self._fold(episode_id))
-        except StoreError as error:
-            log.warning("the tables are behind the journal: %s", error)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -61,7 +61,9 @@ def shorten_oldest(messages: Sequence[Message], tokens: int) -> tuple[list[Messa
         if saved >= tokens:
             break
         old = kept[index]
-        note = f"[{len(old.content)} characters of output left out to save room; run the call again to see it]"
+        note = (
+            f"[{len(old.content)} characters of output left out to save room; run the call again to see it]"
+        )
         if len(note) >= len(old.content):
             continue
         kept[index] = old.model_copy(update={"content": note})

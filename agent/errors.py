@@ -1,4 +1,4 @@
-"""Errors of the agent room. Each says what, where, and what to do; the command line maps them to exit codes."""
+"""Errors of the agent room. Each says what, where, and what to do about it."""
 
 from __future__ import annotations
 

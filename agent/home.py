@@ -57,7 +57,9 @@ class Home:
                 marker.write_text(f"{VERSION}\n", encoding="ascii")
             found = int(marker.read_text(encoding="ascii"))
         except ValueError as error:
-            raise HomeError(f"{self.root / 'version'} is damaged; write the number {VERSION} into it.") from error
+            raise HomeError(
+                f"{self.root / 'version'} is damaged; write the number {VERSION} into it."
+            ) from error
         except OSError as error:
             raise cannot_write(self.root, error) from error
         if found > VERSION:
@@ -112,5 +114,9 @@ def owner_pid(home: Home) -> int | None:
 def cannot_write(path: Path, error: OSError) -> HomeError:
     """One sentence for a home that cannot be written."""
     reason = error.strerror or str(error)
-    mend = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another home with --home"
+    mend = (
+        "Free some space"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Choose another home with --home"
+    )
     return HomeError(f"Cannot write in the home folder {path}: {reason.lower()}. {mend}.")

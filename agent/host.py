@@ -74,9 +74,7 @@ class Host:
 class _Connection:
     """One client: its calls run side by side, its answers share one pipe."""
 
-    def __init__(
-        self, runtime: Runtime, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, runtime: Runtime, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._runtime = runtime
         self._reader = reader
         self._writer = writer
@@ -109,7 +107,9 @@ class _Connection:
         method = request["method"]
         try:
             if method not in wire.METHODS:
-                raise NightSchoolError(f"The owner of the home does not know the call `{method}`; restart it.")
+                raise NightSchoolError(
+                    f"The owner of the home does not know the call `{method}`; restart it."
+                )
             arguments = wire.load_arguments(method, request["params"])
             result = await getattr(self._runtime, method)(**arguments)
             await self._send({"id": number, "result": wire.dump_result(method, result)})

@@ -162,7 +162,7 @@ class Journal:
             positions = self._episodes.get(episode_id)
             return self._seqs[positions[-1]] if positions else 0
 
-    def unfinished(self) -> list[str]:
+    def interrupted(self) -> list[str]:
         """Episodes whose last accepted message has no `run_finished` yet: running now, or cut off."""
         with self._lock:
             return list(self._unfinished)

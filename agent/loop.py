@@ -95,7 +95,9 @@ class _OpenStep:
     started: float = field(default_factory=time.monotonic)
 
     def close(self) -> Step:
-        missing = [failed(call, "[interrupted before it finished]") for call in self.calls[len(self.results) :]]
+        missing = [
+            failed(call, "[interrupted before it finished]") for call in self.calls[len(self.results) :]
+        ]
         return Step(
             index=self.index,
             message=Message(role="assistant", content=self.text, provenance="model", tool_calls=self.calls),
@@ -153,9 +155,13 @@ class _Run:
             spent = sum(step.usage.generated for step in self._done)
             budgets = self._loop.budgets
             if len(self._done) >= self._turn.max_steps:
-                return _Ending("out_of_budget", reason=f"the budget of {self._turn.max_steps} steps is used up")
+                return _Ending(
+                    "out_of_budget", reason=f"the budget of {self._turn.max_steps} steps is used up"
+                )
             if spent >= budgets.max_tokens:
-                return _Ending("out_of_budget", reason=f"the budget of {budgets.max_tokens} tokens is used up")
+                return _Ending(
+                    "out_of_budget", reason=f"the budget of {budgets.max_tokens} tokens is used up"
+                )
             ending = await self._step(min(budgets.turn_tokens, budgets.max_tokens - spent))
         return ending
 
@@ -210,7 +216,9 @@ class _Run:
         """Stops a loop that goes nowhere."""
         self._malformed_in_a_row = self._malformed_in_a_row + 1 if malformed else 0
         if self._malformed_in_a_row >= 2:
-            return _Ending("failure", reason=f"a wrong call again after its repair turn: {step.results[-1].content}")
+            return _Ending(
+                "failure", reason=f"a wrong call again after its repair turn: {step.results[-1].content}"
+            )
         for call in step.message.tool_calls:
             key = json.dumps([call.name, call.arguments], sort_keys=True)
             if key not in self._same_calls:
@@ -219,7 +227,9 @@ class _Run:
         limit = self._loop.budgets.repeat_limit
         if len(self._same_calls) >= limit:
             name = step.message.tool_calls[-1].name
-            return _Ending("failure", reason=f"`{name}` was called {limit} times in a row with the same arguments")
+            return _Ending(
+                "failure", reason=f"`{name}` was called {limit} times in a row with the same arguments"
+            )
         return None
 
     async def _generate(self, step: _OpenStep, max_tokens: int) -> TurnEnd:

@@ -15,7 +15,6 @@ from agent.errors import UsageError
 from agent.events import ApprovalRequested, Event, QuestionAsked
 from memory.types import Record, ToolCall
 
-
 # a face subscribes just after it submits, and may be reconnecting
 _GRACE_SECONDS = 1.0
 

@@ -236,7 +236,14 @@ class Runtime:
             return
         self._bus.deliver(Progress(stage="loading", text=f"Loading {self._parts.model_name}"))
         await self._parts.model.load()
-        self._bus.deliver(Progress(stage="loading", text=f"{self._parts.model_name} is ready", done=1, total=1))
+        self._bus.deliver(
+            Progress(stage="loading", text=f"{self._parts.model_name} is ready", done=1, total=1)
+        )
+
+    async def interrupt_all(self) -> None:
+        """Stop everything that runs or waits."""
+        for job in list(self._jobs):
+            await self.interrupt(job.episode_id)
 
     async def drain(self) -> None:
         """Wait until no task is running or waiting."""
@@ -254,7 +261,7 @@ class Runtime:
 
     async def recover(self) -> None:
         """Close what an earlier process left open, and bring the tables up to the journal."""
-        for episode_id in await self._archive.interrupted():
+        for episode_id in await self._archive.unfinished():
             await self._finish(
                 RunFinished(
                     episode_id=episode_id,

@@ -74,14 +74,18 @@ def _read_batch(path: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.") from error
+        raise UsageError(
+            f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}."
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             item = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UsageError(f"{path}, line {number} is not JSON: {error.msg}. One object a line is expected.") from error
+            raise UsageError(
+                f"{path}, line {number} is not JSON: {error.msg}. One object a line is expected."
+            ) from error
         if not isinstance(item, dict) or "id" not in item or not isinstance(item.get("question"), str):
             raise UsageError(f"{path}, line {number} needs `id` and `question` (a text).")
         yield item

@@ -15,7 +15,9 @@ from tui.cli.run import continue_option
 
 @click.command()
 @click.option("--script", type=click.Path(path_type=Path), help="Each line is one user message.")
-@click.option("--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one].")
+@click.option(
+    "--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one]."
+)
 @click.option("--model", "model_name", help="A name from `nightschool model list`.")
 @click.option("--approve", type=click.Choice(["allow", "ask", "deny"]), help="As in `run`.")
 @continue_option
@@ -50,7 +52,9 @@ def chat(
                 request = TaskRequest(
                     text=text,
                     kind="conversation",
-                    workspace=None if episode_id and not workspace else workspace_or_default(workspace, cli.home),
+                    workspace=None
+                    if episode_id and not workspace
+                    else workspace_or_default(workspace, cli.home),
                     continue_episode=episode_id,
                     approve=mode,  # type: ignore[arg-type]
                 )
@@ -69,7 +73,9 @@ def _from_script(path: Path) -> Iterator[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.") from error
+        raise UsageError(
+            f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}."
+        ) from error
     return (line for line in lines if line.strip())
 
 

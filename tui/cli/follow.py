@@ -87,10 +87,8 @@ class TextView:
                 if not event.allowed:
                     click.secho(f"  refused: {event.reason}", fg="yellow")
             case ContextCompacted():
-                click.secho(
-                    f"  older output shortened to make room ({event.tokens_before} → {event.tokens_after} tokens)",
-                    dim=True,
-                )
+                room = f"{event.tokens_before} → {event.tokens_after} tokens"
+                click.secho(f"  older output shortened to make room ({room})", dim=True)
             case RunFinished():
                 self._finished(event)
             case _:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "bench": ("tui.cli.bench:bench", "Measure the product on public and own benchmarks."),
     "chat": ("tui.cli.chat:chat", "A plain line-by-line conversation."),
     "config": ("tui.cli.config:config", "Show or change settings."),
+    "demo": ("tui.cli.demo:demo", "Watch it work on one task."),
     "doctor": ("tui.cli.doctor:doctor", "What is installed, what is missing, what to do."),
     "episodes": ("tui.cli.episodes:episodes", "List, show and search past episodes."),
     "feedback": ("tui.cli.episodes:feedback", "Judge an episode: good or bad, with a correction."),
@@ -49,7 +50,9 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, invoke_without_command=True)
 @click.option(
-    "--home", type=click.Path(path_type=Path), help="Home folder (else NIGHTSCHOOL_HOME, else the platform's)."
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home folder [default: NIGHTSCHOOL_HOME, or the platform's].",
 )
 @click.version_option(package_name="nightschool")
 @click.pass_context

@@ -25,7 +25,9 @@ def continue_option(function):  # type: ignore[no-untyped-def]
 
 @click.command()
 @click.argument("task", nargs=-1)
-@click.option("--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one].")
+@click.option(
+    "--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one]."
+)
 @click.option("--model", "model_name", help="A name from `nightschool model list`.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Most model turns.")
 @click.option(
@@ -56,7 +58,9 @@ def run(
     with json_errors(as_json):
         request = TaskRequest(
             text=text,
-            workspace=None if continue_episode and not workspace else workspace_or_default(workspace, cli.home),
+            workspace=None
+            if continue_episode and not workspace
+            else workspace_or_default(workspace, cli.home),
             continue_episode=continue_episode,
             max_steps=max_steps,
             approve=mode,  # type: ignore[arg-type]

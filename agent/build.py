@@ -1,0 +1,85 @@
+"""The one place that wires objects together: from settings and a home to a runtime."""
+
+from __future__ import annotations
+
+from agent.approval import Approver, approval_chain
+from agent.archive import Archive
+from agent.bus import Bus
+from agent.calls import TaskRequest
+from agent.config import Settings, cache_dir
+from agent.device import detect
+from agent.home import Home, OwnerLock
+from agent.journal import Journal
+from agent.model.base import Model
+from agent.model.catalogue import resolve
+from agent.model.thread import ModelThread
+from agent.model.weights import model_dir
+from agent.pending import Pending
+from agent.runtime import Parts, Runtime
+from memory.embed import Embedder, MiniLmEmbedder
+from memory.episodes import EpisodeStore
+from sandbox.choose import make_sandbox
+from sandbox.policy import default_policy
+from skills.registry import builtin_registry
+
+
+def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
+    """The runtime of an owned home. Loads no weights yet. Must be called with an event loop running."""
+    entry = resolve(settings.model.name, detect())
+    journal = Journal(home.journal)
+    bus = Bus(journal)
+    model = ModelThread(lambda: load_model(settings), context_tokens=settings.model.context_tokens)
+    store = EpisodeStore(home.lancedb, load_embedder(settings))
+    pending = Pending(bus)
+    policy = default_policy(settings.policy.model_dump(), home=home.root, readable=[home.workspaces, home.outputs])
+
+    def approver(request: TaskRequest) -> Approver:
+        return approval_chain(policy, request.approve, pending.approval)
+
+    return Runtime(
+        Parts(
+            home=home,
+            settings=settings,
+            model_name=entry.name,
+            check_model=lambda: _check_weights(entry.name),
+            model=model,
+            registry=builtin_registry(),
+            sandbox=make_sandbox(settings.sandbox.backend),
+            bus=bus,
+            archive=Archive(journal, store, count_words),
+            pending=pending,
+            approver=approver,
+            on_close=lock.release,
+        )
+    )
+
+
+def load_model(settings: Settings) -> Model:
+    """The chosen local model with constrained tool calls. Slow: reads weights."""
+    from agent.model.grammar import make_constraint_factory
+    from agent.model.local import LocalModel
+
+    entry = resolve(settings.model.name, detect())
+    folder = model_dir(entry.name, cache_dir())
+    return LocalModel.load(
+        folder,
+        entry.name,
+        device=settings.model.device,
+        quantization=settings.model.quantization,
+        context_tokens=settings.model.context_tokens,
+        constraint_factory=make_constraint_factory(folder) if settings.model.constrain else None,
+    )
+
+
+def load_embedder(settings: Settings) -> Embedder:
+    """The sentence embedder; loads its weights on first use."""
+    return MiniLmEmbedder(model_dir(settings.memory.embedder, cache_dir()))
+
+
+def _check_weights(name: str) -> None:
+    model_dir(name, cache_dir())
+
+
+def count_words(text: str) -> int:
+    """Tokens of a text, estimated from its length: close enough for a budget."""
+    return len(text) // 4 + 1
