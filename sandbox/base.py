@@ -6,7 +6,7 @@ sandbox but an `ExecResult` with its exit code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +33,7 @@ class Limits:
     processes: int = 128
     """Processes and threads at one time."""
     file_bytes: int = 256 * 1024**2
-    """Size of one written file."""
+    """Size of one written file; a backend with private temporary folders bounds each by it too."""
     output_bytes: int = 4 * 1024**2
     """Standard output and standard error, each; the rest is thrown away and `truncated` is set."""
 
@@ -55,7 +55,7 @@ class ExecResult:
     truncated: bool = False
     """True when output was thrown away."""
     limit: str | None = None
-    """Which limit ended or hindered it, when known: `memory`, `cpu`, `wall`, `output`, `processes`."""
+    """Which limit ended or hindered it, when known: wall, memory, cpu, file, processes, output."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,15 @@ class Command:
     """The only writable folder; also the working directory, at its own path."""
     network: bool = False
     """True grants the host's network."""
-    stdin: bytes = b""
-    """What the command reads from standard input."""
+    stdin: bytes | int = b""
+    """What the command reads from standard input: bytes, or the read end of a pipe that is handed to it.
+    Never a descriptor of a file or socket of ours: the command could open it again for writing."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables added to the small clean environment."""
     readable: Sequence[Path] = ()
     """Further paths bound read-only."""
+    on_output: Callable[[str, bytes], None] | None = None
+    """Called on the event loop with `stdout` or `stderr` and each piece as it comes, up to the limit."""
 
 
 class Sandbox(Protocol):
