@@ -48,12 +48,16 @@ class Archive:
         hits = await self._in_thread(lambda: self._store.search(text, limit))
         return [EpisodeHit(episode=hit.episode, score=hit.score, reason=hit.reason) for hit in hits]
 
-    async def recall(self, task: str, tokens: int) -> Recall:
-        """What past episodes say about a task; empty when nothing does or the tables cannot be read."""
+    async def recall(self, task: str, tokens: int, exclude: str | None = None) -> Recall:
+        """What past episodes but `exclude` say about a task; empty when nothing does or the tables
+        cannot be read."""
         if tokens <= 0:
             return Recall(text="", episode_ids=())
         try:
-            return await self._in_thread(lambda: recall(self._store, task, tokens, self._count_tokens))
+            left_out = [exclude] if exclude else []
+            return await self._in_thread(
+                lambda: recall(self._store, task, tokens, self._count_tokens, left_out)
+            )
         except StoreError as error:
             log.warning("nothing recalled: %s", error)
             return Recall(text="", episode_ids=())

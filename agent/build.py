@@ -7,31 +7,34 @@ from agent.archive import Archive
 from agent.bus import Bus
 from agent.calls import TaskRequest
 from agent.config import Settings, cache_dir
-from agent.device import detect
+from agent.device import detect, torch_device
+from agent.errors import WeightsMissing
 from agent.home import Home, OwnerLock
 from agent.journal import Journal
 from agent.model.base import Model
-from agent.model.catalogue import resolve
+from agent.model.catalogue import ModelEntry, quantization, resolve
 from agent.model.thread import ModelThread
-from agent.model.weights import model_dir
+from agent.model.weights import installed, model_dir
 from agent.pending import Pending
 from agent.runtime import Parts, Runtime
+from agent.sandboxing import sandbox_from
 from memory.embed import Embedder, MiniLmEmbedder
 from memory.episodes import EpisodeStore
-from sandbox.choose import make_sandbox
 from sandbox.policy import default_policy
 from skills.registry import builtin_registry
 
 
 def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     """The runtime of an owned home. Loads no weights yet. Must be called with an event loop running."""
-    entry = resolve(settings.model.name, detect())
+    entry = chosen_model(settings)
     journal = Journal(home.journal)
     bus = Bus(journal)
-    model = ModelThread(lambda: load_model(settings), context_tokens=settings.model.context_tokens)
+    model = ModelThread(lambda: load_model(settings, entry), context_tokens=settings.model.context_tokens)
     store = EpisodeStore(home.lancedb, load_embedder(settings))
     pending = Pending(bus)
-    policy = default_policy(settings.policy.model_dump(), home=home.root, readable=[home.workspaces, home.outputs])
+    policy = default_policy(
+        **settings.policy.model_dump(), home=home.root, readable=[home.workspaces, home.outputs]
+    )
 
     def approver(request: TaskRequest) -> Approver:
         return approval_chain(policy, request.approve, pending.approval)
@@ -44,7 +47,7 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
             check_model=lambda: _check_weights(entry.name),
             model=model,
             registry=builtin_registry(),
-            sandbox=make_sandbox(settings.sandbox.backend),
+            sandbox=sandbox_from(settings.sandbox, hidden=[home.root, cache_dir()]),
             bus=bus,
             archive=Archive(journal, store, count_words),
             pending=pending,
@@ -54,26 +57,34 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     )
 
 
-def load_model(settings: Settings) -> Model:
-    """The chosen local model with constrained tool calls. Slow: reads weights."""
-    from agent.model.grammar import make_constraint_factory
+def chosen_model(settings: Settings) -> ModelEntry:
+    """The catalogue entry the settings mean on this machine. Raises ModelError for an unknown name."""
+    here = [found.name for found in installed(cache_dir())]
+    return resolve(settings.model.name, detect(), here)
+
+
+def load_model(settings: Settings, entry: ModelEntry) -> Model:
+    """The chosen local model with constrained tool calls. Slow: reads weights. Raises ModelError."""
+    from agent.model.grammar import constraint_factory
     from agent.model.local import LocalModel
 
-    entry = resolve(settings.model.name, detect())
     folder = model_dir(entry.name, cache_dir())
     return LocalModel.load(
         folder,
         entry.name,
-        device=settings.model.device,
-        quantization=settings.model.quantization,
+        device=torch_device(settings.model.device),
+        quantization=quantization(entry, detect(), settings.model.quantization) or "none",
         context_tokens=settings.model.context_tokens,
-        constraint_factory=make_constraint_factory(folder) if settings.model.constrain else None,
+        constraint_factory=constraint_factory(folder) if settings.model.constrain else None,
     )
 
 
-def load_embedder(settings: Settings) -> Embedder:
-    """The sentence embedder; loads its weights on first use."""
-    return MiniLmEmbedder(model_dir(settings.memory.embedder, cache_dir()))
+def load_embedder(settings: Settings) -> Embedder | None:
+    """The sentence embedder, None while its files are not there; its weights load on first use."""
+    try:
+        return MiniLmEmbedder(model_dir(settings.memory.embedder, cache_dir()))
+    except WeightsMissing:
+        return None
 
 
 def _check_weights(name: str) -> None:

@@ -339,7 +339,7 @@ class Runtime:
             messages = [system]
         else:
             messages = history(before)
-        recalled = await self._archive.recall(request.text, self._recall_tokens())
+        recalled = await self._archive.recall(request.text, self._recall_tokens(), job.episode_id)
         helps = [attachment_text(workspace / path, path) for path in request.attachments]
         context = "\n\n".join([*helps, *([recalled.text] if recalled.text else [])])
         user = Message(role="user", content=request.text, context=context, provenance="user")

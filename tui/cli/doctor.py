@@ -83,12 +83,11 @@ def _home(cli: Cli) -> Finding:
 
 
 def _model(cli: Cli) -> Finding:
+    from agent.build import chosen_model
     from agent.config import cache_dir
-    from agent.device import detect
-    from agent.model.catalogue import resolve
     from agent.model.weights import model_dir
 
-    entry = resolve(cli.settings().model.name, detect())
+    entry = chosen_model(cli.settings())
     return Finding("model", True, f"{entry.name} in {model_dir(entry.name, cache_dir())}")
 
 
@@ -101,10 +100,11 @@ def _embedder(cli: Cli) -> Finding:
 
 
 def _sandbox(cli: Cli) -> Finding:
-    from sandbox.choose import make_sandbox
+    from agent.sandboxing import sandbox_from
 
-    backend = cli.settings().sandbox.backend
-    asyncio.run(make_sandbox(backend).probe())
+    settings = cli.settings().sandbox
+    backend = settings.backend
+    asyncio.run(sandbox_from(settings).probe())
     if backend == "none":
         return Finding(
             "sandbox",
