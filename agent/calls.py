@@ -65,8 +65,9 @@ class FileChange(Record):
 
     path: str
     """Relative to the workspace."""
-    action: Literal["restore", "remove"]
-    """`restore` the old content, or `remove` a file the task created."""
+    action: Literal["restore", "remove", "lost"]
+    """`restore` the old content, `remove` a file the task created, or `lost`: it changed and its old
+    content was not kept, so it stays as it is."""
     diff: str
     """Unified diff from now to then."""
 

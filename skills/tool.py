@@ -6,7 +6,7 @@ A tool is an object with a `spec` and an async `run`. The loop checks arguments 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -60,6 +60,10 @@ class ToolContext:
     """Limits for those commands."""
     network: bool = False
     """True when this call was granted the network."""
+    readable: Sequence[Path] = ()
+    """Folders outside the workspace that reading tools and commands may read, such as kept outputs."""
+    output_chars: int = 4000
+    """What the model will see of an output; a tool that pages keeps its pages below it."""
     keep_preimage: Callable[[Path], None] = field(default=lambda path: None)
     """Called with an absolute path before a tool changes or creates it, so that the change can be undone."""
     ask_user: Callable[[str], Awaitable[str | None]] | None = None
