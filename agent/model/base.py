@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from memory.types import Message, Record, TokenSignal, TokenUsage
+from memory.types import Message, Record, SignalSummary, TokenSignal, TokenUsage
 from skills.tool import ToolSpec
 
 
@@ -78,6 +78,8 @@ class TurnEnd(Record):
     """`stop`: the model ended its turn; `length`: max_tokens or the context was used up."""
     usage: TokenUsage
     """What it cost."""
+    signals: SignalSummary = SignalSummary()
+    """Uncertainty over its unforced tokens."""
 
 
 Delta = TokenDelta | PrefillProgress | TurnEnd

@@ -1,0 +1,92 @@
+"""Which adapter serves: PEFT adapters put into a loaded network, switched, and taken out of service.
+
+Adapters stay in float32 over a bfloat16 base; PEFT casts between the two. Each is known by the digest
+of its files, so the same path with other contents is another adapter, and the same contents keep
+their cached keys and values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from agent.errors import ModelError
+
+# Adapters kept in memory besides the serving one: an exam goes back and forth between two.
+_LOADED = 3
+
+
+class Adapters:
+    """The adapters of one network."""
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self._peft: Any = None
+        self._loaded: list[str] = []
+        self.key = ""
+        """Digest of the serving adapter, empty for the base model."""
+
+    def activate(self, folder: Path | None) -> None:
+        """Serve with this adapter, or with the base alone. On an error the serving one stays.
+
+        Raises ModelError.
+        """
+        if folder is None:
+            if self._peft is not None:
+                self._peft.base_model.disable_adapter_layers()
+            self.key = ""
+            return
+        key = _digest(folder)
+        if key not in self._loaded:
+            self._load(folder, key)
+        self._peft.base_model.enable_adapter_layers()
+        self._peft.set_adapter(key)
+        self._peft.requires_grad_(False)
+        self._network.eval()
+        self._loaded.remove(key)
+        self._loaded.append(key)
+        self.key = key
+        while len(self._loaded) > _LOADED:
+            self._peft.delete_adapter(self._loaded.pop(0))
+
+    def _load(self, folder: Path, key: str) -> None:
+        import peft
+
+        try:
+            if self._peft is None:
+                self._peft = peft.PeftModel.from_pretrained(
+                    self._network, folder, adapter_name=key, is_trainable=False
+                )
+            else:
+                self._peft.load_adapter(folder, adapter_name=key, is_trainable=False)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            self._drop(key)
+            first_line = str(error).splitlines()[0] if str(error) else repr(error)
+            raise ModelError(f"Adapter {folder} does not fit this model: {first_line}") from error
+        self._loaded.append(key)
+
+    def _drop(self, key: str) -> None:
+        """Take out what a failed load left in the network."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        for layer in self._network.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.delete_adapter(key)
+                if not self.key:
+                    layer.enable_adapters(False)
+        if self._peft is not None:
+            self._peft.peft_config.pop(key, None)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            digest.update((folder / name).read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"{folder} is no adapter: {error.strerror} ({error.filename}). "
+            "It needs adapter_config.json and adapter_model.safetensors."
+        ) from error
+    return digest.hexdigest()[:32]

@@ -1,0 +1,135 @@
+"""Generating many turns together: one pass decodes one token of each.
+
+Padded on the left, so that all prompts end at the same position. Prompts are grouped by length and by
+how much memory their keys and values will take; nothing comes from or goes to the prefix cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from agent.errors import ModelError
+from agent.model.base import GenerateRequest, TurnEnd
+from agent.model.prefix_cache import Sequence as Computed
+from agent.model.sampling import Sampler
+from agent.model.signals import Distribution
+from agent.model.tokens import TextStream
+from memory.types import SignalSummary, TokenSignal, TokenUsage
+
+if TYPE_CHECKING:
+    from agent.model.local import LocalModel
+
+_ROWS = 16
+# Positions of all rows together, prompts and answers: 12 KB each with the 0.5B model, 28 KB with 1.5B.
+_POSITIONS = 32_768
+
+Fitted = tuple[list[int], int]
+"""A prompt's tokens and how many may be decoded after it."""
+
+
+def generate_together(
+    model: LocalModel, requests: Sequence[GenerateRequest], fitted: Sequence[Fitted]
+) -> list[TurnEnd]:
+    """Turns for requests whose prompts fit, in their order."""
+    ends: list[TurnEnd | None] = [None] * len(requests)
+    for rows in _groups(fitted):
+        turns = [_Row(model, requests[row], *fitted[row]) for row in rows]
+        _run(model, turns)
+        for row, turn in zip(rows, turns, strict=True):
+            ends[row] = turn.end()
+    return [end for end in ends if end is not None]
+
+
+def _run(model: LocalModel, rows: list[_Row]) -> None:
+    device = next(model.network.parameters()).device
+    width = max(len(row.prompt) for row in rows)
+    room = width + max(row.limit for row in rows)
+    mask = torch.zeros((len(rows), room), dtype=torch.long, device=device)
+    ids = torch.zeros((len(rows), width), dtype=torch.long, device=device)
+    for line, row in enumerate(rows):
+        ids[line, width - len(row.prompt) :] = torch.tensor(row.prompt, device=device)
+        mask[line, width - len(row.prompt) :] = 1
+    positions = (mask[:, :width].cumsum(dim=-1) - 1).clamp(min=0)
+    computed = Computed(int(model.network.config.num_hidden_layers))
+    seen = width
+    with torch.inference_mode():
+        while True:
+            output = model.network(
+                input_ids=ids,
+                attention_mask=mask[:, :seen],
+                position_ids=positions,
+                past_key_values=computed.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            logits = output.logits[:, -1].float()
+            distribution = Distribution(logits)
+            for line, row in enumerate(rows):
+                row.choose(logits[line], distribution, line)
+            if all(row.over for row in rows):
+                return
+            ids = torch.tensor([[row.latest] for row in rows], device=device)
+            positions = positions[:, -1:] + 1
+            seen += 1
+
+
+class _Row:
+    """One turn of a batch."""
+
+    def __init__(self, model: LocalModel, request: GenerateRequest, prompt: list[int], limit: int) -> None:
+        self.prompt = prompt
+        self.limit = limit
+        self.latest = 0
+        """The token to compute next; anything once the turn is over."""
+        self.over = False
+        self._model = model
+        self._sampler = Sampler(request, next(model.network.parameters()).device)
+        self._text = TextStream(model.tokens)
+        self._pieces: list[str] = []
+        self._signals: list[TokenSignal] = []
+        self._stopped = False
+
+    def choose(self, logits: torch.Tensor, distribution: Distribution, line: int) -> None:
+        """Take the next token, unless the turn is over."""
+        if self.over:
+            return
+        if not distribution.finite(line):
+            raise ModelError(
+                f"The model {self._model.name} computes no numbers. Its weights are damaged: run "
+                "`nightschool model verify`."
+            )
+        token = distribution.best(line) if self._sampler.greedy else self._sampler.choose(logits)
+        text = self._text.push(token)
+        self._pieces.append(text)
+        self._signals.append(distribution.signal(token, text, row=line))
+        self.latest = token
+        self._stopped = token in self._model.end_tokens
+        self.over = self._stopped or len(self._pieces) >= self.limit
+
+    def end(self) -> TurnEnd:
+        """The finished turn."""
+        return TurnEnd(
+            text="".join(self._pieces),
+            finish_reason="stop" if self._stopped else "length",
+            usage=TokenUsage(
+                prompt=len(self.prompt), prefilled=len(self.prompt), generated=len(self._pieces)
+            ),
+            signals=SignalSummary.of(self._signals),
+        )
+
+
+def _groups(fitted: Sequence[Fitted]) -> Iterator[list[int]]:
+    group: list[int] = []
+    longest = 0
+    for index in sorted(range(len(fitted)), key=lambda i: len(fitted[i][0])):
+        prompt, limit = fitted[index]
+        longest = max(longest, len(prompt) + limit)
+        if group and (len(group) >= _ROWS or (len(group) + 1) * longest > _POSITIONS):
+            yield group
+            group, longest = [], len(prompt) + limit
+        group.append(index)
+    if group:
+        yield group
