@@ -1,0 +1,69 @@
+"""The app on a scripted runtime, with nothing that depends on the clock or on speed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+# pytest's import mode leaves a test's own folder out of the path
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_runtime import FakeRuntime  # noqa: E402
+
+from agent.calls import RuntimeCalls  # noqa: E402
+from agent.config import Settings, TuiSettings  # noqa: E402
+from tui.app import NightSchoolApp  # noqa: E402
+from tui.widgets import ask_card  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def listens_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards take keys without their moment of deafness."""
+    monkeypatch.setattr(ask_card, "_DEAF_SECONDS", 0.0)
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    return FakeRuntime()
+
+
+@pytest.fixture
+def make_app() -> Callable[..., NightSchoolApp]:
+    """Builds the app on a runtime; `before_connect` is awaited first."""
+
+    def make(
+        runtime: FakeRuntime,
+        theme: str = "night-school",
+        workspace: Path = Path("/home/user/project"),
+        before_connect: Callable[[], Awaitable[None]] | None = None,
+        show_signals: bool = False,
+    ) -> NightSchoolApp:
+        async def connect() -> RuntimeCalls:
+            if before_connect is not None:
+                await before_connect()
+            return runtime
+
+        settings = Settings(tui=TuiSettings(theme=theme, show_signals=show_signals))
+        app = NightSchoolApp(connect, settings, "qwen2.5-coder-0.5b-instruct", workspace, runtime.clock)
+        app.animation_level = "none"
+        return app
+
+    return make
+
+
+async def _settle(pilot: Pilot[Any]) -> None:
+    """Wait until events have travelled from the runtime to the screen."""
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        await pilot.pause()
+
+
+@pytest.fixture
+def settle() -> Callable[[Pilot[Any]], Awaitable[None]]:
+    return _settle
