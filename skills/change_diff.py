@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from skills.file_states import State
-from skills.outputs import plain
+from skills.outputs import visible
 from skills.text_files import TextFile, TextFileError, opened
 from skills.tree import shown
 
@@ -30,7 +30,7 @@ def describe(root: Path, path: Path, now: State, then: State, old: bytes | None,
         notes += _file_diff(root, path, name, now, old)
     elif now.kind != then.kind or now.target != then.target:
         notes.append(f"[{_word(now)} now, {_word(then)} before]")
-    return plain("\n".join(notes))
+    return visible("\n".join(notes))
 
 
 def _file_diff(root: Path, path: Path, name: str, now: State, old: bytes | None) -> list[str]:

@@ -10,11 +10,12 @@ import re
 import unicodedata
 from pathlib import Path
 
-# ECMA-48: CSI with its parameters, OSC/DCS/SOS/PM/APC strings up to their terminator, two-character escapes
+# ECMA-48: CSI with its parameters, OSC/DCS/SOS/PM/APC strings with their terminator, short escapes. A string
+# without a terminator on its line is none: it would hide everything that follows
 _ESCAPES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
-    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"
-    "|\x1b[ -/]*[0-~]"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"
+    "|\x1b(?![\\[\\]PX^_])[ -/]*[0-~]"
 )
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -23,13 +24,19 @@ _CONTROLS = re.compile(
 _OVERWRITTEN = re.compile("^.*\r(?=[^\r\n])", re.MULTILINE)
 
 
+def visible(text: str) -> str:
+    """Everything that is in a text: control and direction-changing characters are written out (`\\x07`,
+    `\\u202e`), newlines and tabs stay. For what a person approves, where nothing may be hidden."""
+    return _CONTROLS.sub(lambda found: _written_out(found.group()), text)
+
+
 def plain(text: str) -> str:
-    """Text without escape sequences; other control and direction-changing characters are written out
-    (`\\x07`, `\\u202e`). Newlines and tabs stay."""
+    """Output as a terminal would leave it: escape sequences do nothing, a carriage return starts the line
+    over; other control characters are written out as by `visible`."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n")
     if "\r" in text:
         text = _OVERWRITTEN.sub("", text).replace("\r", "")
-    return _CONTROLS.sub(lambda found: _written_out(found.group()), text)
+    return visible(text)
 
 
 def shorten(text: str, limit: int, path: Path | str | None = None) -> str:

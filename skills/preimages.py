@@ -16,7 +16,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -68,8 +68,10 @@ class Kept:
 class Preimages:
     """The pre-images of one episode, in its own folder. One user at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, skip: Sequence[Path] = ()) -> None:
+        """`skip` are folders that scans leave out, such as the agent's own home inside a workspace."""
         self._folder = folder
+        self._skip = frozenset(str(path.resolve()) for path in (folder, *skip))
         self._log = folder / "log.jsonl"
         self._pack = folder / "kept.pack"
         self._scan_pack = folder / "scan.pack"
@@ -111,7 +113,7 @@ class Preimages:
         """Be ready for anything to change. Raises OSError when nothing can be kept."""
         self._load()
         self.settle(workspace)
-        fresh = scan(workspace.resolve(), self._folder)
+        fresh = scan(workspace.resolve(), self._skip)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy_contents(fresh, self._last_scan, self._scan_pack, skip=self._first)
         _write_durably(self._pending_file, json.dumps(fresh.to_json()).encode("ascii"))
@@ -124,7 +126,7 @@ class Preimages:
         root = workspace.resolve()
         pending = self._pending()
         if pending is not None and pending.workspace == root:
-            changed_now = list(changed(pending, scan(root, self._folder)))
+            changed_now = list(changed(pending, scan(root, self._skip)))
             self._keep_first(
                 {path: self._scanned(old) for path, old in changed_now if path not in self._first}
             )
@@ -199,7 +201,7 @@ class Preimages:
         wanted = dict(self._first)
         pending = self._pending()
         if pending is not None and pending.workspace == root:
-            for path, old in changed(pending, scan(root, self._folder)):
+            for path, old in changed(pending, scan(root, self._skip)):
                 wanted.setdefault(path, Kept(old.state, old.offset, True) if old else Kept(ABSENT))
         return {
             Path(path): kept

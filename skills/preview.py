@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.paths import PathRefused, resolve_inside
-from skills.outputs import plain
+from skills.outputs import visible
 from skills.text_files import TextFile, TextFileError
 
 _LONGEST = 20_000
@@ -25,7 +25,7 @@ def preview(tool: str, arguments: Mapping[str, Any], workspace: Path) -> str:
             shown = arguments[name]
     if tool in ("write_file", "edit_file"):
         shown = _diff(tool, arguments, workspace)
-    shown = plain(shown)
+    shown = visible(shown)
     return (
         shown
         if len(shown) <= _LONGEST

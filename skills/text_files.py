@@ -22,6 +22,9 @@ from typing import IO
 from sandbox.paths import open_folder
 
 _SNIFFED = 65_536
+# an encoding is guessed from its non-ASCII bytes; with fewer, the commonest one is the best guess
+_ENOUGH_TO_TELL = 4
+_COMMONEST = "cp1252"
 LARGEST = 32 * 1024**2
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -106,8 +109,15 @@ def _guessed(sample: bytes) -> str:
     # 40 ms to import, and most files are UTF-8
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample[:_SNIFFED]).best()
-    return best.encoding if best is not None else "utf-8"
+    if sum(byte >= 0x80 for byte in sample) < _ENOUGH_TO_TELL:
+        return _COMMONEST
+    matches = from_bytes(sample)
+    best = matches.best()
+    if best is None:
+        return "utf-8"
+    # encodings that fit equally well come in alphabetical order, which says nothing
+    equal = [m.encoding for m in matches if (m.chaos, m.coherence) == (best.chaos, best.coherence)]
+    return _COMMONEST if _COMMONEST in equal else best.encoding
 
 
 @contextmanager

@@ -62,6 +62,8 @@ class ToolContext:
     """True when this call was granted the network."""
     readable: Sequence[Path] = ()
     """Folders outside the workspace that reading tools and commands may read, such as kept outputs."""
+    hidden: Sequence[Path] = ()
+    """Folders that listing and searching never enter, such as the agent's own home."""
     output_chars: int = 4000
     """What the model will see of an output; a tool that pages keeps its pages below it."""
     keep_preimage: Callable[[Path], None] = field(default=lambda path: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,9 @@ class Entry:
     """`file`, `folder`, `skipped` (a folder not walked into), `link`, or `other`."""
 
 
-def walk(folder: Path) -> Iterator[Entry]:
-    """Everything below `folder`, sorted by name, a level at a time. What cannot be listed is left out."""
+def walk(folder: Path, hidden: Sequence[Path] = ()) -> Iterator[Entry]:
+    """Everything below `folder`, sorted by name, a level at a time. What cannot be listed or is in
+    `hidden` (resolved paths) is left out."""
     waiting = deque([folder])
     while waiting:
         here = waiting.popleft()
@@ -35,6 +36,8 @@ def walk(folder: Path) -> Iterator[Entry]:
         except OSError:
             continue
         for entry in entries:
+            if hidden and here / entry.name in hidden:
+                continue
             kind = _kind(entry)
             yield Entry(here / entry.name, kind)
             if kind == "folder":

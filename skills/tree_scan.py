@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,8 @@ class Scan:
         )
 
 
-def scan(workspace: Path, skip: Path) -> Scan:
-    """Look at everything in a workspace, reading no content. `skip` is a folder that is left out."""
+def scan(workspace: Path, skip: Collection[str] = ()) -> Scan:
+    """Look at everything in a workspace, reading no content, leaving out the folders in `skip`."""
     result = Scan(workspace)
     racy_from = time.time_ns() - _RACY_NS
     folders = [str(workspace)]
@@ -97,7 +97,7 @@ def scan(workspace: Path, skip: Path) -> Scan:
         try:
             with os.scandir(here) as entries:
                 for entry in entries:
-                    if entry.path == str(skip):
+                    if entry.path in skip:
                         continue
                     if len(result.seen) >= MOST_ENTRIES:
                         result.complete = False

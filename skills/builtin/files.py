@@ -11,6 +11,7 @@ import difflib
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -39,7 +40,7 @@ async def list_files(context: ToolContext, path: str = ".", pattern: str = "*") 
         )
     if not folder.is_dir():
         raise ToolError(f"`{path}` is a file, not a folder. Use read_file to see it.")
-    return ToolOutput(await asyncio.to_thread(_listing, root, folder, pattern))
+    return ToolOutput(await asyncio.to_thread(_listing, root, folder, pattern, context.hidden))
 
 
 @tool(risk="read")
@@ -96,10 +97,10 @@ async def edit_file(context: ToolContext, path: str, old: str, new: str) -> Tool
     return ToolOutput(f"Edited {path} at line {line}.")
 
 
-def _listing(root: Path, folder: Path, pattern: str) -> str:
+def _listing(root: Path, folder: Path, pattern: str, hidden: Sequence[Path]) -> str:
     found: list[Entry] = []
     seen = more = 0
-    for entry in itertools.islice(walk(folder), _WALKED):
+    for entry in itertools.islice(walk(folder, hidden), _WALKED):
         seen += 1
         relative = shown(entry.path, folder)
         if pattern not in ("", "*", "**", "**/*") and not (

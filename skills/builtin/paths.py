@@ -66,7 +66,7 @@ def _nearest(context: ToolContext, path: str) -> str:
     root = context.workspace.resolve()
     names = [
         shown(entry.path, root)
-        for entry in itertools.islice(walk(root), _NAMES_COMPARED)
+        for entry in itertools.islice(walk(root, context.hidden), _NAMES_COMPARED)
         if entry.kind in ("file", "link")
     ]
     same_name = [name for name in names if Path(name).name == Path(path).name]

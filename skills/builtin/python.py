@@ -1,13 +1,13 @@
 """The tool that runs Python code in the sandbox.
 
-The interpreter is the one Night School runs on; the working folder is on its path, so code can import the
-user's own modules. Code goes in through standard input: an argument holds at most 128 KiB.
+The interpreter is the one Night School runs on, which every sandbox shows; the working folder is on its
+path, so code can import the user's own modules. Code goes in through standard input: an argument holds at
+most 128 KiB.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from sandbox.base import Command
 from skills.builtin.shell import command_output
@@ -26,13 +26,8 @@ async def run_python(context: ToolContext, code: str) -> ToolOutput:
             stdin=code.encode("utf-8", errors="surrogatepass"),
             # no __pycache__ left in the workspace; what was printed before a time-out is not lost
             env={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-            readable=(*context.readable, *_interpreter()),
+            readable=context.readable,
         ),
         context.limits,
     )
     return command_output(result, context.limits, hint="; use print to see values")
-
-
-def _interpreter() -> tuple[Path, ...]:
-    """Where the interpreter and its library live; they may be in a folder the sandbox hides."""
-    return tuple(dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))))

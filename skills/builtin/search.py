@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ async def search_files(context: ToolContext, pattern: str, path: str = ".") -> T
     root, start = to_read(context, path)
     if not start.exists():
         raise ToolError(f"There is no file or folder `{path}`. Use list_files to see what there is.")
-    search = _Search(root, pattern)
+    search = _Search(root, pattern, context.hidden)
     text = await asyncio.to_thread(search.run, start)
     return ToolOutput(text, provenance="file" if search.found else "tool")
 
@@ -42,6 +42,7 @@ async def search_files(context: ToolContext, pattern: str, path: str = ".") -> T
 class _Search:
     root: Path
     pattern: str
+    hidden: Sequence[Path]
     found: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     large: int = 0
@@ -80,7 +81,7 @@ class _Search:
             return regex.compile(re.escape(self.pattern))
 
     def _files(self, start: Path) -> Iterator[Path]:
-        entries = walk(start) if start.is_dir() else iter([Entry(start, "file")])
+        entries = walk(start, self.hidden) if start.is_dir() else iter([Entry(start, "file")])
         for entry in entries:
             if entry.kind != "file":
                 continue

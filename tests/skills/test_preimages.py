@@ -25,7 +25,7 @@ def tree(root: Path) -> dict[str, tuple[object, ...]]:
     for path in sorted(root.rglob("*")):
         name, mode = str(path.relative_to(root)), path.lstat().st_mode
         if path.is_symlink():
-            found[name] = ("link", os.readlink(path))
+            found[name] = ("link", os.readlink(path))  # noqa: PTH115
         elif path.is_dir():
             found[name] = ("folder", stat.S_IMODE(mode))
         elif path.is_file():
