@@ -1,0 +1,87 @@
+"""Download helpers that run as child processes: pip and the hub client.
+
+Each is quiet, has its own temporary folder, and dies with the download that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_POLL_SECONDS = 0.1
+
+
+class Child:
+    """One `python -P -m …` whose temporary files and messages stay in `folder`.
+
+    A context manager: leaving it kills the process if it still runs.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._log = folder / "messages.txt"
+        with self._log.open("wb") as log:
+            # a session of its own: Ctrl+C reaches us, and we end it in order
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environ or {}), "TMPDIR": str(folder)},
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it now, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended well."""
+        return self._process.poll() == 0
+
+    @property
+    def output(self) -> str:
+        """Everything it printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self, tick: Callable[[], None] = lambda: None, seconds: float | None = None) -> bool:
+        """Wait for the end, calling `tick` ten times a second. False when `seconds` ran out before."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while not self.done:
+            if end is not None and time.monotonic() > end:
+                return False
+            tick()
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes in all files below the folder, while others write there."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue  # moved away between listing and looking
+    return total
