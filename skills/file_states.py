@@ -2,7 +2,8 @@
 
 Nothing here follows a symlink below the workspace, neither when looking nor when putting back. Owner,
 extended attributes and hard links are not part of a state; pipes, sockets and devices are seen but
-cannot be put back.
+cannot be put back. Nothing waits for the disk: that took 43 s for 5,000 files, file by file; whoever puts
+much back calls `os.sync` once.
 """
 
 from __future__ import annotations
@@ -114,14 +115,12 @@ def remove(root: Path, path: Path) -> None:
             os.rmdir(path.name, dir_fd=folder)
         else:
             os.unlink(path.name, dir_fd=folder)
-        os.fsync(folder)
 
 
 def put_folder(root: Path, path: Path) -> None:
     """Make a folder, open to its owner only until its mode is set. Missing parents are made too."""
     with _parent(root, path, create=True) as folder:
         os.mkdir(path.name, 0o700, dir_fd=folder)
-        os.fsync(folder)
 
 
 def put_link(root: Path, path: Path, target: str) -> None:
@@ -130,11 +129,11 @@ def put_link(root: Path, path: Path, target: str) -> None:
         temporary = _temporary()
         os.symlink(target, temporary, dir_fd=folder)
         os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
 
 
 def put_file(root: Path, path: Path, state: State, content: Iterator[bytes]) -> None:
-    """Put a file with this content, mode and modification time in place, all at once."""
+    """Put a file with this content, mode and modification time in place, all at once for
+    whoever looks."""
     with _parent(root, path, create=True) as folder:
         temporary = _temporary()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -145,13 +144,11 @@ def put_file(root: Path, path: Path, state: State, content: Iterator[bytes]) -> 
                 file.flush()
                 os.fchmod(file.fileno(), state.mode)
                 os.utime(file.fileno(), ns=(state.mtime_ns, state.mtime_ns))
-                os.fsync(file.fileno())
             os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
             raise
-        os.fsync(folder)
 
 
 def set_mode(root: Path, path: Path, mode: int, add: bool = False) -> None:

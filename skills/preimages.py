@@ -126,7 +126,7 @@ class Preimages:
         root = workspace.resolve()
         pending = self._pending()
         if pending is not None and pending.workspace == root:
-            changed_now = list(changed(pending, scan(root, self._skip)))
+            changed_now = list(changed(pending, scan(root, self._skip, open_except=pending.unlisted)))
             self._keep_first(
                 {path: self._scanned(old) for path, old in changed_now if path not in self._first}
             )
@@ -164,25 +164,27 @@ class Preimages:
         root = workspace.resolve()
         self._load()
         self.settle(root)
+        self._keep_first({str(path): (look(root, path), None) for path in self._shut_parents(root)})
         return _Undo(root, self._wanted(root), self._content, self._is_lost).run()
 
     def _changes(self, root: Path) -> Iterator[Change]:
         self._load()
         for path, kept in sorted(self._wanted(root).items()):
             name = shown(path, root)
+            gone = self._is_lost(kept)
+            action: Literal["restore", "remove", "lost"] = (
+                "lost" if gone else "remove" if kept.state.kind == "absent" else "restore"
+            )
             try:
                 now = look(root, path)
             except OSError as error:
-                yield Change(name, "lost", f"[cannot be looked at: {error.strerror}]")
+                # in a folder that was shut, most likely; undo opens those it may open
+                yield Change(name, action, f"[cannot be looked at now: {(error.strerror or '').lower()}]")
                 continue
             if now.same_as(kept.state):
                 continue
             left = self._left.get(str(path))
             later = left is not None and left.key != now.key
-            gone = self._is_lost(kept)
-            action: Literal["restore", "remove", "lost"] = (
-                "lost" if gone else "remove" if kept.state.kind == "absent" else "restore"
-            )
             old = b"".join(self._content(kept)) if kept.offset >= 0 and not gone else None
             yield Change(name, action, describe(root, path, now, kept.state, old, later))
 
@@ -208,6 +210,19 @@ class Preimages:
             for path, kept in wanted.items()
             if Path(path).is_relative_to(root) and Path(path) != root
         }
+
+    def _shut_parents(self, root: Path) -> set[Path]:
+        """Unchanged folders in which nothing can be put back before they are opened. They are kept like
+        changed ones, so that their mode comes back even when the undo is cut off."""
+        parents = {parent for path in self._first for parent in Path(path).parents}
+        shut = set()
+        for parent in parents:
+            if parent != root and parent.is_relative_to(root) and str(parent) not in self._first:
+                with contextlib.suppress(OSError):
+                    now = look(root, parent)
+                    if now.kind == "folder" and now.mode & 0o700 != 0o700:
+                        shut.add(parent)
+        return shut
 
     def _content(self, kept: Kept) -> Iterator[bytes]:
         """A kept file's bytes, in pieces. Raises OSError when they are damaged."""
@@ -325,6 +340,9 @@ class _Undo:
             self._try(path, self._put)
         for path in reversed(shallow_first):
             self._try(path, self._set_mode)
+        if self._changed:
+            # a power cut before this is mended by undoing again: contents are compared, not times
+            os.sync()
         return [shown(path, self._root) for path in sorted(self._changed)]
 
     def _try(self, path: Path, what: Callable[[Path, State, State], bool]) -> None:

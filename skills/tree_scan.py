@@ -8,6 +8,7 @@ its old content will not be there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -87,37 +88,61 @@ class Scan:
         )
 
 
-def scan(workspace: Path, skip: Collection[str] = ()) -> Scan:
-    """Look at everything in a workspace, reading no content, leaving out the folders in `skip`."""
+def scan(workspace: Path, skip: Collection[str] = (), open_except: Collection[str] | None = None) -> Scan:
+    """Look at everything in a workspace, reading no content, leaving out the folders in `skip`.
+
+    With `open_except`, a folder that cannot be listed is opened to its owner for as long as the scan
+    takes, unless it is one of these.
+    """
     result = Scan(workspace)
     racy_from = time.time_ns() - _RACY_NS
     folders = [str(workspace)]
-    while folders:
-        here = folders.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.path in skip:
-                        continue
-                    if len(result.seen) >= MOST_ENTRIES:
-                        result.complete = False
-                        return result
-                    try:
-                        found = entry.stat(follow_symlinks=False)
-                        # a Path would write the target anew (`./a` as `a`)
-                        target = os.readlink(entry.path) if stat.S_ISLNK(found.st_mode) else ""  # noqa: PTH115
-                    except FileNotFoundError:
-                        continue
-                    result.seen[entry.path] = Seen(
-                        state_of(found, target), _stamp(found), racy=found.st_ctime_ns >= racy_from
-                    )
-                    if stat.S_ISDIR(found.st_mode):
-                        folders.append(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            result.unlisted.append(here)
+    opened: list[tuple[str, int]] = []
+    try:
+        while folders:
+            here = folders.pop()
+            try:
+                try:
+                    entries = _entries(here)
+                except PermissionError:
+                    if open_except is None or here in open_except:
+                        raise
+                    mode = stat.S_IMODE(Path(here).stat().st_mode)
+                    Path(here).chmod(mode | 0o700)
+                    opened.append((here, mode))
+                    entries = _entries(here)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                result.unlisted.append(here)
+                continue
+            for path, found, target in entries:
+                if path in skip:
+                    continue
+                if len(result.seen) >= MOST_ENTRIES:
+                    result.complete = False
+                    return result
+                racy = found.st_ctime_ns >= racy_from
+                result.seen[path] = Seen(state_of(found, target), _stamp(found), racy=racy)
+                if stat.S_ISDIR(found.st_mode):
+                    folders.append(path)
+    finally:
+        for path, mode in reversed(opened):
+            Path(path).chmod(mode)
     return result
+
+
+def _entries(folder: str) -> list[tuple[str, os.stat_result, str]]:
+    """(path, stat of the entry itself, target of a link) for everything in a folder."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                seen = entry.stat(follow_symlinks=False)
+                # a Path would write the target anew (`./a` as `a`)
+                target = os.readlink(entry.path) if stat.S_ISLNK(seen.st_mode) else ""  # noqa: PTH115
+                found.append((entry.path, seen, target))
+    return found
 
 
 def copy_contents(fresh: Scan, before: Scan | None, pack: Path, skip: Mapping[str, object]) -> None:

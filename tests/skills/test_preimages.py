@@ -7,6 +7,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,65 @@ def test_whatever_a_command_did_comes_back(workspace: Path, preimages: Preimages
     preimages.undo(workspace)
     assert tree(workspace) == before
     assert preimages.changes(workspace) == []
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """A folder of its own for a user without rights; root can open everything, so it would prove nothing."""
+    folder = Path(tempfile.mkdtemp()).resolve()
+    if os.geteuid() != 0:
+        yield folder
+    else:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
+    subprocess.run(["chmod", "-R", "u+rwx", folder], check=False)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "chmod 000 sub",
+        "echo x > sub/inner.txt; chmod 000 sub/inner.txt sub",
+        "mkdir -p shut/deep; echo x > shut/deep/x; chmod 000 shut/deep shut",
+        "chmod 700 fixed; echo x > fixed/new; rm fixed/old; chmod 000 fixed",
+        "chmod 700 fixed; echo x > fixed/new; rm fixed/old; chmod 555 fixed",
+        "chmod 000 a.txt; rm -rf sub",
+        "echo x > sub/new; chmod 400 sub",
+    ],
+)
+def test_folders_that_were_shut_are_opened_again(as_nobody: Path, command: str) -> None:
+    workspace, preimages = as_nobody / "work", Preimages(as_nobody / "kept")
+    (workspace / "sub").mkdir(parents=True)
+    (workspace / "sub" / "inner.txt").write_text("inner")
+    (workspace / "a.txt").write_text("a")
+    (workspace / "fixed").mkdir()
+    (workspace / "fixed" / "old").write_text("old")
+    (workspace / "fixed").chmod(0o555)
+    before = tree(workspace)
+    preimages.snapshot(workspace)
+    # the child must drop its real user too, which a changed effective one leaves as it was
+    child = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    with acting_as_root():
+        subprocess.run(["sh", "-c", command], cwd=workspace, check=True, **child)  # type: ignore[call-overload]
+    preimages.settle(workspace)
+    preimages.undo(workspace)
+    assert tree(workspace) == before
+    assert preimages.changes(workspace) == []
+
+
+@contextmanager
+def acting_as_root() -> Iterator[None]:
+    """To start a child as another user, where the tests run as root."""
+    user = os.geteuid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+    yield
+    os.seteuid(user)
 
 
 def test_a_non_utf8_name_is_shown_and_comes_back(workspace: Path, preimages: Preimages) -> None:
