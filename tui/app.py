@@ -240,7 +240,7 @@ class NightSchoolApp(App[int]):
         reason = f" ({event.reason})" if event.reason else ""
         await self.say(
             f"The process that owns the home no longer answers{reason}. Every finished step is kept. "
-            "`/reconnect` starts it again and goes on.",
+            "`/reconnect` starts it again.",
             "error",
             "The connection is lost",
         )

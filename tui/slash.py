@@ -60,4 +60,4 @@ def matching(begun: str) -> list[SlashCommand]:
     """Commands for what was typed so far, best first."""
     begun = begun.lower()
     first = [command for command in COMMANDS if command.name.startswith(begun)]
-    return first + [command for command in COMMANDS if begun in command.name and command not in first]
+    return first or [command for command in COMMANDS if begun in command.name]

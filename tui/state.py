@@ -250,8 +250,7 @@ def _fold_episode(episode: EpisodeView, event: Event) -> EpisodeView:
                 asked, event.call.id, lambda call: replace(call, status="waiting", preview=event.preview)
             )
         case "question_asked":
-            question = QuestionAsk(event.request_id, event.question)
-            return replace(episode, asks=(*episode.asks, question), activity=None)
+            return _asked(episode, QuestionAsk(event.request_id, event.question))
         case "call_decided":
             return _decided(episode, event)
         case "run_finished":
@@ -326,6 +325,14 @@ def _returned(call: CallView, result: ToolResult | None) -> CallView:
         return replace(call, status="failed" if call.status != "refused" else "refused")
     status: CallStatus = "done" if result.ok else "refused" if result.refused else "failed"
     return replace(call, result=result, status=status)
+
+
+def _asked(episode: EpisodeView, question: QuestionAsk) -> EpisodeView:
+    asked = replace(episode, asks=(*episode.asks, question), activity=None)
+    for call in [call for step in _last_turn(episode).steps[-1:] for call in step.calls]:
+        if call.status == "running":
+            return _with_call(asked, call.call.id, lambda call: replace(call, status="waiting"))
+    return asked
 
 
 def _decided(episode: EpisodeView, event: ev.CallDecided) -> EpisodeView:

@@ -14,12 +14,12 @@ from textual.pilot import Pilot
 # pytest's import mode leaves a test's own folder out of the path
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fake_runtime import FakeRuntime  # noqa: E402
+from fake_runtime import FakeRuntime
 
-from agent.calls import RuntimeCalls  # noqa: E402
-from agent.config import Settings, TuiSettings  # noqa: E402
-from tui.app import NightSchoolApp  # noqa: E402
-from tui.widgets import ask_card  # noqa: E402
+from agent.calls import RuntimeCalls
+from agent.config import Settings, TuiSettings
+from tui.app import NightSchoolApp
+from tui.widgets import ask_card
 
 
 @pytest.fixture(autouse=True)

@@ -100,7 +100,7 @@ def test_queued_while_loading(picture: Any, make_app: Make, settle: Scene) -> No
 def test_streaming(picture: Any, make_app: Make, runtime: FakeRuntime, settle: Scene) -> None:
     async def scene(pilot: Pilot[Any]) -> None:
         await say(pilot, settle, "What is a fixpoint?")
-        runtime.say(*[f"{word} " for word in "A **fixpoint** of `f` is an x with f(x) = x. For".split(" ")])
+        runtime.say("A ", "**fixpoint** ", "of ", "`f` ", "is an ", "x ", "with ", "f(x) ", "= x. ", "For ")
 
     assert picture(make_app(runtime), scene, size=SMALL)
 
@@ -115,7 +115,7 @@ def test_preparing_a_call(picture: Any, make_app: Make, runtime: FakeRuntime, se
     assert picture(make_app(runtime), scene, size=SMALL)
 
 
-@pytest.mark.parametrize("theme", ["night-school", "day-school", "textual-ansi"])
+@pytest.mark.parametrize("theme", ["night-school", "day-school", "ansi-dark"])
 def test_calls(picture: Any, make_app: Make, runtime: FakeRuntime, settle: Scene, theme: str) -> None:
     async def scene(pilot: Pilot[Any]) -> None:
         await say(pilot, settle, "Write fib.py and run it")

@@ -87,7 +87,10 @@ class WorkScreen(Screen[None]):
         episode = self.episode
         await self.query_one(Transcript).show(episode, self.tint)
         sent = self.conversation.sent
-        self.query_one(ActivityLine).show(episode, starting=sent is not None)
+        if self.app.link == "up":
+            self.query_one(ActivityLine).show(episode, starting=sent is not None)
+        else:
+            self.query_one(ActivityLine).show(None, starting=False)
         waiting = self.conversation.waiting + ([sent] if sent and not self.app.ready else [])
         self.query_one(QueueList).show(waiting, self._waits_for())
         self.query_one(StatusLine).show(self._standing(episode))
@@ -103,7 +106,7 @@ class WorkScreen(Screen[None]):
                 self.flash("It waits for an answer: shift+tab goes there")
             if not self.app.app_focus:
                 self.app.bell()
-        elif card is None and before is not None and not isinstance(self.focused, FoldBlock):
+        elif card is None and before is not None:
             prompt.focus()
         self._card = card
 
@@ -243,9 +246,11 @@ class WorkScreen(Screen[None]):
     @on(Prompt.CompletionTaken)
     def _completion_taken(self, event: Prompt.CompletionTaken) -> None:
         chosen = self.query_one(CompletionList).chosen
+        prompt = self.query_one(Prompt)
+        typed_whole = chosen is not None and prompt.text.endswith(chosen.replacement.strip())
         self._take_completion()
-        if event.send and chosen is not None and chosen.complete:
-            self.query_one(Prompt).send()
+        if event.send and chosen is not None and (chosen.complete or typed_whole):
+            prompt.send()
 
     def _take_completion(self) -> None:
         chosen = self.query_one(CompletionList).chosen

@@ -36,8 +36,8 @@ def doing(episode: EpisodeView) -> str:
         return f"running {activity.text}"
     if step is not None and step.writing and step.text:
         found = parts(step.text, False)
-        last = found[-1].kind if found else "call"
-        return {"text": "writing", "thought": "thinking", "call": "preparing a call"}[last]
+        last = found[-1].kind if found else "text"
+        return {"text": "writing", "thought": "thinking", "call": "writing"}[last]
     return "thinking"
 
 

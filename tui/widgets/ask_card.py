@@ -105,7 +105,7 @@ class ApprovalCard(AskCard):
             yield KeyHint("y", "allow once", "decide(True)")
             yield KeyHint("n", "reject", "decide(False)")
             yield KeyHint("r", "reject with a reason", "give_reason")
-        yield Input(placeholder="Why not? Enter rejects, Esc goes back", compact=True)
+        yield Input(placeholder="Why not? Enter rejects, Esc goes back", compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False

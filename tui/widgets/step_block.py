@@ -105,7 +105,12 @@ class StepBlock(Vertical):
         await self._show_parts(step, tint)
         await self._show_calls(step, hide_finish)
         self.display = any(child.display for child in self.children)
-        self.set_class(any(call.display for call in self._calls), "-spoke")
+        self.set_class(self.ends_in_calls, "-spoke")
+
+    @property
+    def ends_in_calls(self) -> bool:
+        """Whether its last line is a call's."""
+        return any(call.display for call in self._calls)
 
     @property
     def only_calls(self) -> bool:

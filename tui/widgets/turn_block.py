@@ -62,7 +62,7 @@ class TurnBlock(Vertical):
             block = self._steps[number]
             await block.show(step, tint, hide_finish=bool(closing))
             before = self._steps[number - 1] if number else None
-            block.set_class(block.only_calls and before is not None and before.only_calls, "-tight")
+            block.set_class(block.only_calls and before is not None and before.ends_in_calls, "-tight")
         answer = self.get_child_by_type(TextPart)
         answer.display = bool(closing)
         if closing:
