@@ -1,0 +1,248 @@
+"""One LanceDB table with its full-text index: opened late, never stale, and honest about damage.
+
+Traps this file steps around, each with a test: a handle opened earlier misses new rows unless the read
+consistency interval is 0; `restore` loses text indexes made after the restored version; cleaning up
+raises when a tagged version is old enough to go.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memory.embed import DIMENSIONS
+from memory.errors import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# rewriting the whole table is dear, many small files make every query slow: 28 ms instead of 7 for a
+# vector search at 200 files
+_WRITES_BEFORE_OPTIMIZE = 64
+_SHARE_BEFORE_OPTIMIZE = 20
+_EVERYTHING = 2**31 - 1
+_CANNOT_WRITE = (
+    "No space left",
+    "Permission denied",
+    "Read-only file system",
+    "Disk quota",
+    "File too large",
+)
+_STOP_WORDS = (
+    "a about an and are as at be but by can did do does for from had has have how i if in into is it its me my not "
+    "of on or our so that the their them then there these they this to us was we were what when where which who "
+    "will with would you your"
+).split()
+_log = logging.getLogger(__name__)
+
+
+def episode_schema() -> pa.Schema:
+    """Columns of the table `episodes`."""
+    import pyarrow as pa
+
+    squeezed = {"lance-encoding:compression": "zstd", "lance-encoding:compression-level": "3"}
+    time = pa.timestamp("us", "UTC")
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("started_at", time, nullable=False),
+            pa.field("ended_at", time, nullable=False),
+            pa.field("workspace", pa.string()),
+            pa.field("model", pa.string(), nullable=False),
+            pa.field("outcome", pa.string(), nullable=False),
+            pa.field("task", pa.large_string(), nullable=False),
+            pa.field("answer", pa.large_string(), nullable=False),
+            pa.field("rating", pa.string()),
+            pa.field("text", pa.large_string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)),
+            pa.field("embedded", pa.string()),
+            pa.field("payload", pa.large_string(), nullable=False, metadata=squeezed),
+            pa.field("seq", pa.int64(), nullable=False),
+            pa.field("schema_version", pa.int32(), nullable=False),
+        ]
+    )
+
+
+class Table:
+    """A table keyed by `id`. Every method raises StoreError when LanceDB cannot do it."""
+
+    def __init__(self, folder: Path, name: str, schema: Callable[[], pa.Schema], text_column: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._schema = schema
+        self._text_column = text_column
+        self._opening = threading.Lock()
+        self._opened: Any = None
+        self._writes = 0
+
+    def damaged(self, fact: str) -> StoreError:
+        """The error for a table that cannot be used."""
+        return StoreError(
+            f"The table {self._path} cannot be used: {fact}. "
+            "Nothing is lost: `nightschool episodes rebuild` makes it anew from the journal."
+        )
+
+    def upsert(self, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, replacing those with the same id, in one version."""
+        import pyarrow as pa
+
+        with self._guard():
+            data = pa.Table.from_pylist(rows, schema=self._schema())
+            table = self._open()
+            table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+            self._writes += 1
+            due = _WRITES_BEFORE_OPTIMIZE + table.count_rows() // _SHARE_BEFORE_OPTIMIZE
+        if self._writes >= due:
+            self._writes = 0
+            try:
+                self.optimize()
+            except StoreError as error:
+                # the rows are kept; only speed suffers
+                _log.warning("%s", error)
+
+    def select(
+        self,
+        columns: list[str],
+        *,
+        ids: Sequence[str] | None = None,
+        equal: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Rows by id or by equal columns, all by default. Values may hold any text."""
+        from lancedb.expr import col, lit
+
+        if ids is not None and not ids:
+            return []
+        with self._guard():
+            query = self._open().search().select(columns).limit(_EVERYTHING)
+            conditions = [col(name) == lit(value) for name, value in (equal or {}).items()]
+            if ids is not None:
+                conditions.append(col("id").isin(list(ids)))
+            if conditions:
+                together = conditions[0]
+                for condition in conditions[1:]:
+                    together = together & condition
+                query = query.where(together)
+            rows: list[dict[str, Any]] = query.to_list()
+            return rows
+
+    def match(self, text: str, limit: int) -> list[dict[str, Any]]:
+        """Ids of the rows whose text holds any of these words, best BM25 first."""
+        from lancedb.query import MatchQuery
+
+        with self._guard():
+            query = MatchQuery(text, self._text_column)
+            found = self._open().search(query, query_type="fts").select(["id", "_score"]).limit(limit)
+            rows: list[dict[str, Any]] = found.to_list()
+            return rows
+
+    def nearest(self, vector: Any, limit: int, columns: list[str]) -> list[dict[str, Any]]:
+        """Rows by cosine distance (`_distance`); rows without a vector are left out."""
+        with self._guard():
+            query = self._open().search(vector, vector_column_name="vector").distance_type("cosine")
+            rows: list[dict[str, Any]] = query.select([*columns, "_distance"]).limit(limit).to_list()
+            return rows
+
+    def count(self) -> int:
+        """Number of rows."""
+        with self._guard():
+            return int(self._open().count_rows())
+
+    def delete(self, column: str, value: str) -> bool:
+        """Delete rows where a column has this value; True when there were any."""
+        from lancedb.expr import col, lit
+
+        with self._guard():
+            table = self._open()
+            before = table.count_rows()
+            table.delete(col(column) == lit(value))
+            return bool(table.count_rows() < before)
+
+    def optimize(self, keep: timedelta = timedelta(days=7)) -> None:
+        """Merge small files, index what is new, drop versions older than `keep` and than every tag."""
+        with self._guard():
+            table = self._open()
+            tagged = {entry["version"] for entry in table.tags.list().values()}
+            times = [v["timestamp"] for v in table.list_versions() if v["version"] in tagged]
+            if times:
+                # a day more, because these times are local on some systems and carry no zone
+                oldest = max(datetime.now(UTC) - time.replace(tzinfo=UTC) for time in times)
+                keep = max(keep, oldest + timedelta(days=1))
+            table.optimize(cleanup_older_than=keep)
+
+    def renew(self) -> None:
+        """Replace the table by an empty one. One that cannot even be replaced is moved aside."""
+        with self._opening:
+            self._opened = None
+            try:
+                self._opened = self._create("overwrite")
+            except _failures():
+                moved = self._path.with_name(f"{self._name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+                with self._guard():
+                    if self._path.exists():
+                        self._path.rename(moved)
+                    self._opened = self._create("create")
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"{self._name}.lance"
+
+    def _open(self) -> Any:
+        with self._opening:
+            if self._opened is None:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                database = self._connect()
+                if not self._path.exists():
+                    self._opened = self._create("create")
+                else:
+                    table = database.open_table(self._name)
+                    if table.schema.names != self._schema().names:
+                        raise self.damaged("it was written by another version of Night School")
+                    self._index_text(table)
+                    self._opened = table
+            return self._opened
+
+    def _connect(self) -> Any:
+        import lancedb
+
+        return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
+
+    def _create(self, mode: str) -> Any:
+        table = self._connect().create_table(self._name, schema=self._schema(), mode=mode)
+        self._index_text(table)
+        return table
+
+    def _index_text(self, table: Any) -> None:
+        """Make the text index unless it is there; a restored version may be older than it."""
+        from lancedb.index import FTS
+
+        if not any(self._text_column in index.columns for index in table.list_indices()):
+            # word boundaries of every script, and the parts of snake_case and file names; its own list of
+            # stop words spans so many languages that it swallows names (Mina is Finnish for "I")
+            config = FTS(base_tokenizer="icu/split", with_position=False, custom_stop_words=list(_STOP_WORDS))
+            table.create_index(self._text_column, config=config)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except _failures() as error:
+            lines = str(error).strip().splitlines()
+            fact = lines[0][:300].rstrip(". ") if lines else type(error).__name__
+            if any(sign in str(error) for sign in _CANNOT_WRITE):
+                raise StoreError(
+                    f"Cannot write {self._path}: {fact}. Free some space, or choose another home with --home."
+                ) from error
+            raise self.damaged(fact) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What LanceDB and Arrow raise for damage, full disks and missing files."""
+    import pyarrow as pa
+
+    return (RuntimeError, ValueError, OSError, pa.ArrowException)
