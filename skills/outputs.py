@@ -62,15 +62,19 @@ class OutputStore:
     def keep(self, call_id: str, text: str, limit: int) -> tuple[str, Path | None]:
         """What the model sees of an output, and the file that holds it whole when that is not all.
 
-        Raises OSError when the file cannot be written.
+        When the file cannot be written, what is shown says so and there is none.
         """
         shown = plain(text)
         if len(shown) <= limit:
             return shown, None
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.folder / f"{re.sub('[^A-Za-z0-9_.-]', '_', call_id).lstrip('.') or 'call'}.txt"
-        path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        path.chmod(0o600)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            path.chmod(0o600)
+        except OSError as error:
+            note = f"\n[the rest could not be kept: {(error.strerror or str(error)).lower()}]"
+            return shorten(shown, limit - len(note)) + note, None
         return shorten(shown, limit, path), path
 
 

@@ -33,6 +33,7 @@ from skills.file_states import (
     remove,
     set_mode,
 )
+from skills.threads import to_the_end
 from skills.tree import shown
 from skills.tree_scan import Scan, Seen, changed, copy_contents, scan
 
@@ -103,11 +104,16 @@ class Preimages:
 
     async def before_command(self, workspace: Path) -> Scan:
         """Scan the workspace; hand the result to `after_command`."""
-        return await asyncio.to_thread(self.snapshot, workspace)
+        try:
+            return await to_the_end(self.snapshot, workspace)
+        except asyncio.CancelledError:
+            # the command will not run, so what changes from now on is not its doing
+            await to_the_end(self.settle, workspace)
+            raise
 
     async def after_command(self, before: Scan) -> None:
         """Note what the command changed."""
-        await asyncio.to_thread(self.settle, before.workspace)
+        await to_the_end(self.settle, before.workspace)
 
     def snapshot(self, workspace: Path) -> Scan:
         """Be ready for anything to change. Raises OSError when nothing can be kept."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from skills.builtin.paths import mended, to_read, to_write
 from skills.schema import tool
 from skills.text_files import TextFile, TextFileError, encoding_of, opened, replace_file
+from skills.threads import to_the_end
 from skills.tool import ToolContext, ToolError, ToolOutput
 from skills.tree import Entry, shown, walk
 
@@ -69,7 +70,7 @@ async def write_file(context: ToolContext, path: str, content: str) -> ToolOutpu
                 raise TextFileError("the content holds half of a character") from error
             return replace_file(root, real, data, context.keep_preimage)
 
-    created = await asyncio.to_thread(work)
+    created = await to_the_end(work)
     count = len(content.splitlines())
     return ToolOutput(
         f"{'Created' if created else 'Replaced'} {path} ({count} {'line' if count == 1 else 'lines'})."
@@ -93,7 +94,7 @@ async def edit_file(context: ToolContext, path: str, old: str, new: str) -> Tool
             replace_file(root, real, replace(file, text=text).encode(), context.keep_preimage)
             return file.text.count("\n", 0, place.start) + 1
 
-    line = await asyncio.to_thread(work)
+    line = await to_the_end(work)
     return ToolOutput(f"Edited {path} at line {line}.")
 
 

@@ -89,3 +89,11 @@ def test_a_call_id_cannot_lead_outside(tmp_path: Path) -> None:
     _, path = OutputStore(tmp_path / "outputs").keep("../../evil\0", "x" * 500, 200)
     assert path is not None
     assert path.parent == tmp_path / "outputs"
+
+
+def test_output_that_cannot_be_kept_is_still_shown(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file in the way")
+    shown, path = OutputStore(tmp_path / "outputs").keep("call_0_0", "line\n" * 1000, 300)
+    assert path is None
+    assert "could not be kept" in shown
+    assert len(shown) <= 300
