@@ -33,11 +33,11 @@ _CANNOT_WRITE = (
     "Disk quota",
     "File too large",
 )
-_STOP_WORDS = (
-    "a about an and are as at be but by can did do does for from had has have how i if in into is it its me my not "
-    "of on or our so that the their them then there these they this to us was we were what when where which who "
-    "will with would you your"
-).split()
+_STOP_WORDS = """
+a about an and are as at be but by can did do does for from had has have how i if in into is it its me my
+not of on or our so that the their them then there these they this to us was we were what when where which
+who will with would you your
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -224,7 +224,9 @@ class Table:
         if not any(self._text_column in index.columns for index in table.list_indices()):
             # word boundaries of every script, and the parts of snake_case and file names; its own list of
             # stop words spans so many languages that it swallows names (Mina is Finnish for "I")
-            config = FTS(base_tokenizer="icu/split", with_position=False, custom_stop_words=list(_STOP_WORDS))
+            config = FTS(
+                base_tokenizer="icu/split", with_position=False, custom_stop_words=_STOP_WORDS.split()
+            )
             table.create_index(self._text_column, config=config)
 
     @contextmanager
