@@ -20,7 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from sandbox.supervise import Ending, remove, supervise
 from sandbox.view import LAUNCHER_INSIDE, User, checked_workspace, environment, launcher, mounts
 
 _OWN_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_CANNOT_START = b"bwrap: execvp "
 # bubblewrap itself and its first process inside count too
 _OWN_PROCESSES = 2
 _ISOLATION = (
@@ -54,6 +55,8 @@ class BubblewrapSandbox:
     """Runs each command under its own bubblewrap."""
 
     name = "bubblewrap"
+    holds = frozenset({"basics", "limits", "isolation"})
+    """The kinds of checks of the contract it promises to pass."""
 
     def __init__(self, hidden: Sequence[Path] = ()) -> None:
         """`hidden` folders are never shown, not even when they lie inside a workspace."""
@@ -178,7 +181,7 @@ class BubblewrapSandbox:
                 env=_OWN_ENVIRONMENT,
                 stdin=command.stdin,
                 output_bytes=limits.output_bytes,
-                on_output=command.on_output,
+                on_output=_named_by_itself(command.on_output),
                 pass_fds=(status, passwd.fileno(), groups.fileno(), listing.fileno()),
             )
 
@@ -241,6 +244,13 @@ def _binaries() -> Iterator[Path]:
         yield Path(system)
 
 
+def _named_by_itself(on_output: Callable[[str, bytes], None] | None) -> Callable[[str, bytes], None] | None:
+    """For a program that cannot be started the message names the program, as a shell's does."""
+    if on_output is None:
+        return None
+    return lambda stream, piece: on_output(stream, piece.removeprefix(_CANNOT_START))
+
+
 def _new_group(cgroups: Cgroups | None, limits: Limits) -> Group | None:
     if cgroups is None:
         return None
@@ -263,7 +273,7 @@ def _result(child: Child, ending: Ending, status: _Status, group: Group | None) 
         code = child.exit_code
         if not ending.timed_out and not (group is not None and group.out_of_memory()):
             code = _never_ran(stderr, status)
-            stderr = stderr.replace(b"bwrap: execvp ", b"", 1)
+            stderr = stderr.removeprefix(_CANNOT_START)
     truncated = child.stdout.truncated or child.stderr.truncated
     return ExecResult(
         exit_code=code,
@@ -282,7 +292,7 @@ def _never_ran(stderr: bytes, status: _Status) -> int:
         if line.startswith("error: "):
             raise SandboxUnavailable(f"The command's limits could not be set: {line[7:]}.")
     text = stderr.decode(errors="replace").strip()
-    if text.startswith("bwrap: execvp "):
+    if stderr.startswith(_CANNOT_START):
         missing = text.endswith((os.strerror(errno.ENOENT), os.strerror(errno.ENOTDIR)))
         return 127 if missing else 126
     last = text.splitlines()[-1] if text else "it ended without a word"

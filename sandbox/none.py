@@ -31,6 +31,8 @@ class NoSandbox:
     """Runs commands unprotected, within limits."""
 
     name = "none"
+    holds = frozenset({"basics", "limits"})
+    """The kinds of checks of the contract it promises to pass; limits on processes only with a cgroup."""
 
     def __init__(self, hidden: Sequence[Path] = ()) -> None:
         """Takes `hidden` as the other backends do; here nothing can be hidden."""

@@ -1,0 +1,1 @@
+"""What the contract does to a sandbox: harmless attacks, tried for real."""
