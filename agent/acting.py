@@ -20,6 +20,7 @@ from sandbox.base import SandboxError
 from skills.outputs import OutputStore
 from skills.preimages import Preimages
 from skills.registry import Registry
+from skills.threads import to_the_end
 from skills.tool import ToolContext, ToolError, ToolOutput
 
 
@@ -103,6 +104,11 @@ class Acting:
     async def _run(self, call: ToolCall, risk: str, place: Workplace) -> ToolOutput:
         context = replace(place.tools, keep_preimage=place.preimages.keep)
         tool = self._registry.get(call.name)
+        if risk == "write":
+            try:
+                return await tool.run(call.arguments, context)
+            finally:
+                await to_the_end(place.preimages.settle, context.workspace)
         if risk not in ("execute", "network"):
             return await tool.run(call.arguments, context)
         before = await place.preimages.before_command(context.workspace)

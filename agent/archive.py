@@ -37,7 +37,7 @@ class Archive:
         """An episode by id, unique prefix or `last`. Raises UsageError when there is none."""
         return await self._in_thread(lambda: self._get(episode_id))
 
-    async def list(self, limit: int) -> list[Episode]:
+    async def newest(self, limit: int) -> list[Episode]:
         """Newest first."""
         return await self._in_thread(lambda: self._store.list(limit))
 
@@ -72,7 +72,7 @@ class Archive:
 
     async def unfinished(self) -> list[str]:
         """Episodes whose last turn has no end."""
-        return await self._in_thread(self._journal.unfinished)
+        return await self._in_thread(self._journal.interrupted)
 
     async def catch_up(self) -> None:
         """Put into the tables what the journal has and they lack."""

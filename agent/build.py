@@ -29,12 +29,10 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     entry = chosen_model(settings)
     journal = Journal(home.journal)
     bus = Bus(journal)
-    model = ModelThread(lambda: load_model(settings, entry), context_tokens=settings.model.context_tokens)
+    model = ModelThread(lambda: load_model(settings, entry))
     store = EpisodeStore(home.lancedb, load_embedder(settings))
     pending = Pending(bus)
-    policy = default_policy(
-        **settings.policy.model_dump(), home=home.root, readable=[home.workspaces, home.outputs]
-    )
+    policy = default_policy(**settings.policy.model_dump(), home=home.root, readable=[home.outputs])
 
     def approver(request: TaskRequest) -> Approver:
         return approval_chain(policy, request.approve, pending.approval)
@@ -65,7 +63,6 @@ def chosen_model(settings: Settings) -> ModelEntry:
 
 def load_model(settings: Settings, entry: ModelEntry) -> Model:
     """The chosen local model with constrained tool calls. Slow: reads weights. Raises ModelError."""
-    from agent.model.grammar import constraint_factory
     from agent.model.local import LocalModel
 
     folder = model_dir(entry.name, cache_dir())
@@ -75,7 +72,7 @@ def load_model(settings: Settings, entry: ModelEntry) -> Model:
         device=torch_device(settings.model.device),
         quantization=quantization(entry, detect(), settings.model.quantization) or "none",
         context_tokens=settings.model.context_tokens,
-        constraint_factory=constraint_factory(folder) if settings.model.constrain else None,
+        constraint_factory=None,
     )
 
 

@@ -34,26 +34,26 @@ class ModelSettings(_Section):
     """Where the model runs."""
     quantization: Literal["auto", "none", "nf4"] = "auto"
     """4-bit weights on CUDA."""
-    context_tokens: int = Field(8192, ge=512)
+    context_tokens: int = Field(default=8192, ge=512)
     """Longest prompt plus answer, in tokens."""
-    temperature: float = Field(0.0, ge=0, le=2)
+    temperature: float = Field(default=0.0, ge=0, le=2)
     """0 always takes the likeliest token."""
     constrain: bool = True
     """While decoding, allow only tool calls that fit their schema."""
 
 
 class AgentSettings(_Section):
-    max_steps: int = Field(20, ge=1)
+    max_steps: int = Field(default=20, ge=1)
     """Model turns for one task."""
-    max_tokens: int = Field(8000, ge=1)
+    max_tokens: int = Field(default=8000, ge=1)
     """Tokens decoded for one task."""
-    max_seconds: float = Field(1800, gt=0)
+    max_seconds: float = Field(default=1800, gt=0)
     """Wall-clock seconds for one task."""
-    turn_tokens: int = Field(1024, ge=16)
+    turn_tokens: int = Field(default=1024, ge=16)
     """Tokens decoded in one model turn."""
-    repeat_limit: int = Field(3, ge=2)
+    repeat_limit: int = Field(default=3, ge=2)
     """Identical calls in a row before the task is stopped."""
-    output_chars: int = Field(4000, ge=200)
+    output_chars: int = Field(default=4000, ge=200)
     """Characters of a tool's output the model sees."""
 
 
@@ -71,24 +71,24 @@ class PolicySettings(_Section):
 class SandboxSettings(_Section):
     backend: Literal["bubblewrap", "none"] = "bubblewrap"
     """What isolates commands; `none` must be chosen knowingly."""
-    wall_seconds: float = Field(60, gt=0)
+    wall_seconds: float = Field(default=60, gt=0)
     """Wall-clock seconds of one command."""
-    cpu_seconds: int = Field(60, ge=1)
+    cpu_seconds: int = Field(default=60, ge=1)
     """CPU seconds of one process."""
-    memory_mb: int = Field(2048, ge=32)
+    memory_mb: int = Field(default=2048, ge=32)
     """MiB of one command with all its children."""
-    processes: int = Field(128, ge=4)
+    processes: int = Field(default=128, ge=4)
     """Processes and threads at one time."""
-    file_mb: int = Field(256, ge=1)
+    file_mb: int = Field(default=256, ge=1)
     """MiB of one written file."""
-    output_mb: int = Field(4, ge=1)
+    output_mb: int = Field(default=4, ge=1)
     """MiB of output kept of one command."""
 
 
 class MemorySettings(_Section):
     embedder: str = "all-minilm-l6-v2"
     """Sentence embedder, a catalogue name."""
-    recall_tokens: int = Field(400, ge=0)
+    recall_tokens: int = Field(default=400, ge=0)
     """Tokens for recalled episodes in a task's prompt; 0 recalls nothing."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections.abc import Coroutine
 from typing import Any
 
 from pydantic import ValidationError
@@ -91,12 +92,17 @@ class _Connection:
                         self._calls[number].cancel()
                     continue
                 call = self._stream if request["method"] == "events" else self._call
-                self._calls[number] = task = asyncio.create_task(call(number, request))
-                task.add_done_callback(lambda _, n=number: self._calls.pop(n, None))
+                self._calls[number] = asyncio.create_task(self._until_done(number, call(number, request)))
         finally:
             for task in list(self._calls.values()):
                 task.cancel()
             await asyncio.gather(*self._calls.values(), return_exceptions=True)
+
+    async def _until_done(self, number: int, call: Coroutine[Any, Any, None]) -> None:
+        try:
+            await call
+        finally:
+            del self._calls[number]
 
     async def _send(self, message: dict[str, Any]) -> None:
         async with self._sending:

@@ -279,7 +279,8 @@ class _Run:
     async def _make_room(self, max_tokens: int) -> None:
         """Shorten old tool results when the prompt and the next turn would not fit the context."""
         model = self._loop.model
-        budget = model.capabilities.context_tokens - max_tokens
+        room = model.capabilities.context_tokens if model.capabilities else self._loop.decoding.context_tokens
+        budget = room - max_tokens
         before = tokens = await model.count_tokens(self._messages, self._turn.specs)
         shortened: list[str] = []
         while tokens > budget:

@@ -182,7 +182,7 @@ class Runtime:
         return episode_id
 
     async def episodes(self, limit: int = 50) -> list[Episode]:
-        return await self._archive.list(limit)
+        return await self._archive.newest(limit)
 
     async def episode(self, episode_id: str) -> Episode:
         return await self._archive.get(episode_id)
@@ -262,6 +262,7 @@ class Runtime:
     async def recover(self) -> None:
         """Close what an earlier process left open, and bring the tables up to the journal."""
         for episode_id in await self._archive.unfinished():
+            await asyncio.to_thread(self._settle, await self._archive.get(episode_id))
             await self._finish(
                 RunFinished(
                     episode_id=episode_id,
@@ -403,6 +404,11 @@ class Runtime:
             except SandboxError as error:
                 self._sandbox_error = str(error)
         return self._sandbox_error
+
+    def _settle(self, episode: Episode) -> None:
+        """Note what a cut-off command changed, so that later edits do not count as the episode's."""
+        if episode.workspace is not None and Path(episode.workspace).is_dir():
+            Preimages(self._parts.home.preimages / episode.id).settle(Path(episode.workspace))
 
     def _changes(self, episode: Episode) -> list[FileChange]:
         if episode.workspace is None:

@@ -29,9 +29,9 @@ from agent.events import (
     StepStarted,
     TokenGenerated,
 )
-from memory.types import Outcome
+from memory.types import Outcome, ToolCall, ToolResult
 from tui.cli.output import FAILED, INTERRUPTED, OK, REFUSED, print_json
-from tui.render import call_line, result_lines
+from tui.wording import clean, summary
 
 EXIT_CODES: dict[Outcome, int] = {
     "success": OK,
@@ -41,6 +41,7 @@ EXIT_CODES: dict[Outcome, int] = {
     "interrupted": INTERRUPTED,
 }
 _CALL_OPENS = "<tool_call>"
+_RESULT_LINES = 8
 
 
 class View(Protocol):
@@ -77,11 +78,11 @@ class TextView:
             case StepStarted():
                 self._end_line()
                 for call in event.calls:
-                    click.secho(f"● {call_line(call)}", fg="cyan")
+                    click.secho(_call_line(call), fg="cyan")
             case StepFinished():
                 self._end_line()
                 for result in event.step.results:
-                    for line in result_lines(result):
+                    for line in _result_lines(result):
                         click.secho(f"  {line}", dim=result.ok, fg=None if result.ok else "red")
             case CallDecided():
                 if not event.allowed:
@@ -126,6 +127,17 @@ class TextView:
             click.secho(f"{event.outcome}: {event.reason}", fg="yellow", err=True)
 
 
+def _call_line(call: ToolCall) -> str:
+    return f"● {call.name} {summary(call.arguments)}"
+
+
+def _result_lines(result: ToolResult) -> list[str]:
+    """The first lines of a result, and how many more there are."""
+    lines = clean(result.content).strip().splitlines()
+    more = [f"… {len(lines) - _RESULT_LINES} more lines"] if len(lines) > _RESULT_LINES else []
+    return [*lines[:_RESULT_LINES], *more]
+
+
 def _held_back(text: str) -> int:
     """Length of the longest end of `text` that may be the start of a tool call."""
     return next((n for n in range(len(_CALL_OPENS) - 1, 0, -1) if text.endswith(_CALL_OPENS[:n])), 0)
@@ -166,7 +178,7 @@ async def _answer(runtime: RuntimeCalls, event: Event) -> None:
         if not sys.stdin.isatty():
             await runtime.decide(event.request_id, False, "nobody is at the terminal")
             return
-        click.secho(event.preview or call_line(event.call), fg="yellow", err=True)
+        click.secho(event.preview or _call_line(event.call), fg="yellow", err=True)
         said = await _read_line(f"Allow this {event.risk} call? [y/N or a reason] ")
         yes = said.strip().lower() in ("y", "yes")
         await runtime.decide(event.request_id, yes, "" if yes else said.strip())

@@ -1,0 +1,318 @@
+"""The runtime with a scripted model: what a task does, leaves, and how it can end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.calls import TaskRequest
+from agent.errors import UsageError
+from agent.events import (
+    ApprovalRequested,
+    CallDecided,
+    ContextCompacted,
+    QuestionAsked,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+    TokenGenerated,
+)
+from agent.runtime import Runtime
+from tests.runtime_helpers import call, finished
+
+MakeRuntime = Callable[..., Awaitable[Runtime]]
+
+
+def request(where: Path, text: str = "Do it.", **fields: object) -> TaskRequest:
+    return TaskRequest.model_validate({"text": text, "workspace": str(where)} | fields)
+
+
+async def test_a_task_with_calls_becomes_an_episode(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(
+        [
+            call("write_file", path="a.txt", content="hi"),
+            call("run_shell", command="cat a.txt"),
+            "It says hi.",
+        ]
+    )
+    end, events = await finished(runtime, request(workspace))
+    assert (end.outcome, end.answer, end.steps) == ("success", "It says hi.", 3)
+    assert (workspace / "a.txt").read_text() == "hi"
+    kinds = [event.kind for event in events if event.seq]
+    assert kinds[:2] == ["episode_started", "task_accepted"]
+    assert kinds[-1] == "run_finished"
+    episode = await runtime.episode(end.episode_id or "")
+    assert [s.message.tool_calls[0].name for s in episode.steps[:2]] == ["write_file", "run_shell"]
+    assert "hi" in episode.steps[1].results[0].content
+    assert episode.uncertainty.tokens > 0
+    assert [e.id for e in await runtime.episodes()] == [episode.id]
+    assert end.tokens.generated == episode.usage.generated
+
+
+async def test_calls_are_journalled_before_they_run(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("run_shell", command="true"), "done"])
+    _, events = await finished(runtime, request(workspace))
+    order = [type(e) for e in events if isinstance(e, StepStarted | CallDecided | StepFinished)]
+    assert order[:3] == [StepStarted, CallDecided, StepFinished]
+
+
+async def test_a_wrong_call_gets_one_repair_turn(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("read_file"), call("list_files"), "fine"])
+    end, events = await finished(runtime, request(workspace))
+    assert end.outcome == "success"
+    wrong = next(e for e in events if isinstance(e, StepFinished)).step.results[0]
+    assert not wrong.ok and "path" in wrong.content
+
+    runtime = await make_runtime([call("read_file"), call("reed_file", path="x")], home=workspace / "h2")
+    end, _ = await finished(runtime, request(workspace))
+    assert end.outcome == "failure" and "repair" in end.reason
+
+
+async def test_identical_calls_end_the_task(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("list_files")] * 10)
+    end, _ = await finished(runtime, request(workspace))
+    assert (end.outcome, end.steps) == ("failure", 3)
+    assert "list_files" in end.reason
+
+
+@pytest.mark.parametrize(
+    ("budgets", "word"),
+    [({"max_steps": 2}, "steps"), ({"max_tokens": 10}, "tokens"), ({"max_seconds": 0.5}, "seconds")],
+)
+async def test_budgets(
+    make_runtime: MakeRuntime, workspace: Path, budgets: dict[str, float], word: str
+) -> None:
+    script = [call("run_shell", command=f"sleep 0.2; echo {n}") for n in range(30)]
+    runtime = await make_runtime(script, agent=budgets)
+    end, _ = await finished(runtime, request(workspace))
+    assert end.outcome == "out_of_budget" and word in end.reason
+
+
+async def test_finish_says_how_it_went(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("finish", answer="cannot be done", success=False)])
+    end, _ = await finished(runtime, request(workspace))
+    assert (end.outcome, end.answer) == ("failure", "cannot be done")
+
+
+async def test_nobody_there_means_no(make_runtime: MakeRuntime, workspace: Path) -> None:
+    script = [call("run_shell", command="touch made"), "I could not."]
+    runtime = await make_runtime(script, policy={"execute": "ask"})
+    end, events = await finished(runtime, request(workspace))
+    assert end.outcome == "refused"
+    decided = next(e for e in events if isinstance(e, CallDecided))
+    assert (decided.allowed, decided.by) == (False, "nobody")
+    assert not (workspace / "made").exists()
+
+
+async def test_approve_never_lifts_a_deny(make_runtime: MakeRuntime, workspace: Path) -> None:
+    script = [call("run_shell", command="touch made"), "I could not."]
+    runtime = await make_runtime(script, policy={"execute": "deny"})
+    end, _ = await finished(runtime, request(workspace, approve="allow"))
+    assert end.outcome == "refused"
+    assert not (workspace / "made").exists()
+
+
+async def test_a_person_approves_and_rejects_by_request_id(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    script = [call("run_shell", command="touch one"), call("run_shell", command="touch two"), "done"]
+    runtime = await make_runtime(script, policy={"execute": "ask"})
+    episode_id = await runtime.submit(request(workspace, approve="ask"))
+    asked = 0
+    async for event in runtime.events(episode_id):
+        if isinstance(event, ApprovalRequested):
+            asked += 1
+            await runtime.decide(event.request_id, allow=asked == 1, reason="not that one")
+            with pytest.raises(UsageError):
+                await runtime.decide("req_nothing", allow=True)
+        if isinstance(event, CallDecided) and not event.allowed:
+            assert "not that one" in event.reason
+        if isinstance(event, RunFinished):
+            break
+    assert asked == 2
+    assert (workspace / "one").exists() and not (workspace / "two").exists()
+
+
+async def test_asking_ends_when_the_last_listener_leaves(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(
+        [call("run_shell", command="touch made"), "I could not."], policy={"execute": "ask"}
+    )
+    episode_id = await runtime.submit(request(workspace, approve="ask"))
+    events = runtime.events(episode_id)
+    async for event in events:
+        if isinstance(event, ApprovalRequested):
+            break
+    await events.aclose()  # type: ignore[attr-defined]
+    await runtime.drain()
+    assert (await runtime.episode(episode_id)).outcome == "refused"
+
+
+async def test_a_question_reaches_the_person(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("ask_user", question="Which colour?"), "Blue it is."])
+    episode_id = await runtime.submit(request(workspace, approve="ask"))
+    async for event in runtime.events(episode_id):
+        if isinstance(event, QuestionAsked):
+            await runtime.answer(event.request_id, "blue")
+        if isinstance(event, RunFinished):
+            break
+    result = (await runtime.episode(episode_id)).steps[0].results[0]
+    assert "blue" in result.content and result.provenance == "user"
+
+
+async def test_an_interruption_keeps_what_was_done(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(
+        [call("run_shell", command="echo kept"), call("run_shell", command="sleep 30")]
+    )
+    episode_id = await runtime.submit(request(workspace))
+    async for event in runtime.events(episode_id):
+        if isinstance(event, StepStarted) and event.index == 1:
+            break
+    assert await runtime.interrupt(episode_id)
+    episode = await runtime.episode(episode_id)
+    assert episode.outcome == "interrupted"
+    assert "kept" in episode.steps[0].results[0].content
+    assert "interrupted" in episode.steps[1].results[0].content
+    assert not await runtime.interrupt(episode_id)
+
+
+async def test_an_interruption_between_tokens_keeps_the_text(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime([" ".join(f"word{n}" for n in range(3000))])
+    episode_id = await runtime.submit(request(workspace))
+    async for event in runtime.events(episode_id):
+        if isinstance(event, TokenGenerated):
+            break
+    await runtime.interrupt(episode_id)
+    episode = await runtime.episode(episode_id)
+    assert episode.outcome == "interrupted"
+    assert episode.steps[0].message.content.startswith("word0")
+
+
+async def test_a_conversation_goes_on(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(["one", "two"])
+    first, _ = await finished(runtime, request(workspace, "first", kind="conversation"))
+    second, _ = await finished(
+        runtime, TaskRequest(text="second", continue_episode="last", kind="conversation")
+    )
+    assert first.episode_id == second.episode_id
+    episode = await runtime.episode("last")
+    assert [(t.user.content, t.answer) for t in episode.turns] == [("first", "one"), ("second", "two")]
+    assert episode.workspace == str(workspace)
+
+
+async def test_old_output_is_shortened_never_what_the_user_said(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    script = [call("run_shell", command=f"seq {n} {n + 900}") for n in range(8)] + ["done"]
+    runtime = await make_runtime(script, agent={"turn_tokens": 64}, model={"context_tokens": 2048})
+    end, events = await finished(runtime, request(workspace, "Count. Remember the word heron."))
+    assert end.outcome == "success"
+    compacted = [e for e in events if isinstance(e, ContextCompacted)]
+    assert compacted and all(e.tokens_after < e.tokens_before for e in compacted)
+    episode = await runtime.episode("last")
+    assert all("left out" not in r.content or r.full_output for s in episode.steps for r in s.results)
+
+
+async def test_long_output_is_kept_whole(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("run_shell", command="seq 5000"), "done"])
+    await finished(runtime, request(workspace))
+    result = (await runtime.episode("last")).steps[0].results[0]
+    assert len(result.content) < 6000 and result.full_output is not None
+    assert "4321" in Path(result.full_output).read_text()
+
+
+async def test_undo_takes_back_tools_and_commands(make_runtime: MakeRuntime, workspace: Path) -> None:
+    (workspace / "old.txt").write_text("old")
+    runtime = await make_runtime(
+        [
+            call("write_file", path="old.txt", content="new"),
+            call("run_shell", command="echo made > made.txt; mkdir d; echo x > d/x"),
+            "done",
+        ]
+    )
+    await finished(runtime, request(workspace))
+    assert {c.path for c in await runtime.undo_preview("last")} >= {"old.txt", "made.txt"}
+    await runtime.undo("last")
+    assert (workspace / "old.txt").read_text() == "old"
+    assert sorted(p.name for p in workspace.iterdir()) == ["old.txt"]
+    assert (await runtime.episode("last")).undone
+    with pytest.raises(UsageError):
+        await runtime.undo("last")
+
+
+async def test_feedback_and_notes_are_kept(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(["yes"])
+    end, _ = await finished(runtime, request(workspace))
+    await runtime.feedback("last", "bad", "It is no.")
+    assert (await runtime.episode(end.episode_id or "")).feedback[0].text == "It is no."
+    note = await runtime.remember("The deploy host is heron.")
+    assert (await runtime.episode(note)).kind == "note"
+    hits = await runtime.search("deploy host")
+    assert hits[0].episode.id == note
+
+
+async def test_a_note_is_recalled_for_a_task_and_kept_apart(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime(["heron"])
+    await runtime.remember("The deploy host is called heron.")
+    await finished(runtime, request(workspace, "What is the deploy host called?"))
+    user = (await runtime.episode("last")).turns[0].user
+    assert "heron" in user.context and "heron" not in user.content
+
+
+async def test_ask_leaves_no_episode(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime(["Paris."])
+    answer = await runtime.ask("What is the capital of France?")
+    assert answer.answer == "Paris." and answer.tokens.generated > 0
+    assert await runtime.episodes() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "   "},
+        {"text": "x" * 1_000_000},
+        {"workspace": "/nowhere/at/all"},
+        {"continue_episode": "ep_none"},
+    ],
+)
+async def test_senseless_requests_are_one_sentence(
+    make_runtime: MakeRuntime, workspace: Path, fields: dict[str, str]
+) -> None:
+    runtime = await make_runtime([])
+    with pytest.raises(UsageError) as error:
+        await runtime.submit(request(workspace, **({"text": "Do it."} | fields)))
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+async def test_a_task_cut_off_by_a_crash_is_interrupted_with_its_steps(
+    make_runtime: MakeRuntime, workspace: Path, tmp_path: Path
+) -> None:
+    runtime = await make_runtime(
+        [call("run_shell", command="echo kept"), call("run_shell", command="sleep 9")]
+    )
+    episode_id = await runtime.submit(request(workspace))
+    async for event in runtime.events(episode_id):
+        if isinstance(event, StepStarted) and event.index == 1:
+            break
+    # another process would find exactly this on disk
+    copied = tmp_path / "after"
+    await asyncio.to_thread(_copy, tmp_path / "home" / "journal", copied / "journal")
+    await runtime.interrupt(episode_id)
+    later = await make_runtime([], home=copied)
+    await later.recover()
+    episode = await later.episode(episode_id)
+    assert episode.outcome == "interrupted"
+    assert "kept" in episode.steps[0].results[0].content
+    assert [e.id for e in await later.episodes()] == [episode_id]
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
