@@ -5,6 +5,7 @@ Each is quiet, has its own temporary folder, and dies with the download that sta
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -79,9 +80,9 @@ class Child:
 def folder_bytes(folder: Path) -> int:
     """Bytes in all files below the folder, while others write there."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue  # moved away between listing and looking
+    # os.walk, because pathlib's walk raises when a folder goes away under it
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(root) / name).stat().st_size
     return total
