@@ -44,7 +44,7 @@ def to_tool(function: Mapping[str, Any]) -> ToolSpec:
         name=function["name"],
         description=function.get("description", ""),
         parameters=_to_schema(function["parameters"]),
-        risk="none",
+        risk="read",
     )
 
 

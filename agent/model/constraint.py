@@ -2,7 +2,7 @@
 
 The order of calls within a turn, for the model that decodes:
 
-1. `start(logits)` once, with the raw next-token logits after the prompt.
+1. `start(logits, look)` once, with the raw next-token logits after the prompt.
 2. For each token: `mask(logits)` with the raw logits, `forced`, the choice, `accept(token)`.
 
 `start` and `accept` may answer with tokens that are now the only way on. The model appends them
@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Look = Callable[[Sequence[int]], "Tensor"]
+"""What the model would think if these tokens came next: raw logits after each of them, float32, shape
+(len(tokens), vocab). Costs one forward pass and leaves the turn as it was."""
+
+
 class Constraint(Protocol):
     """Restricts decoding token by token; one object for one turn."""
 
-    def start(self, logits: Tensor) -> Sequence[int]:
+    def start(self, logits: Tensor, look: Look) -> Sequence[int]:
         """Token ids to force before free decoding, often none.
 
         `logits`: raw next-token logits after the prompt, float32, shape (vocab,), on the model's device;
         vocab is the size of the model's output layer, which may exceed the tokenizer's. Not to be changed.
+        `look` may be used here and in `mask`: the tokens given to it come after all that was told to the
+        constraint or forced by it so far.
         """
 
     def mask(self, logits: Tensor) -> Tensor:

@@ -242,7 +242,7 @@ class _Turn:
         rows = self._logits
         forced: Sequence[int] = ()
         if self._constraint is not None:
-            forced = self._trim(self._constraint.start(rows[0]))
+            forced = self._trim(self._constraint.start(rows[0], self._look))
             if forced:
                 rows = torch.cat([rows, self._compute(forced)])
         while True:
@@ -295,6 +295,14 @@ class _Turn:
 
     def _compute(self, tokens: Sequence[int], keep: int | None = None) -> Tensor:
         return self._model.forward(self._computed, tokens, keep=len(tokens) if keep is None else keep)
+
+    def _look(self, tokens: Sequence[int]) -> Tensor:
+        """Logits after each of `tokens`, were they to come next; see `agent.model.constraint.Look`."""
+        length = len(self._computed)
+        try:
+            return self._compute(tokens)
+        finally:
+            self._computed.cut(length)
 
     def _emit(self, token: int, distribution: Distribution, forced: bool) -> TokenDelta:
         text = self._text.push(token)
