@@ -33,7 +33,7 @@ class Chat:
     def __init__(self, render: Render, tokens: Tokens) -> None:
         self._render = render
         self._tokens = tokens
-        self._generated: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._generated: OrderedDict[tuple[int, str], tuple[int, ...]] = OrderedDict()
         markup = [text for text, token in tokens.added.items() if token not in tokens.control]
         control = [text for text, token in tokens.added.items() if token in tokens.control]
         self._control = _any_of(control)
@@ -65,14 +65,15 @@ class Chat:
         ids: list[int] = []
         for index, piece in enumerate(shield.split_answers(rendered)):
             if index % 2:
-                ids.extend(self.answer(shield.answers[int(piece)]))
+                ids.extend(self.answer(shield.answers[int(piece)], after=ids))
             else:
                 ids.extend(self._encode_template(piece, shield))
         return ids
 
-    def answer(self, text: str) -> list[int]:
-        """Tokens of an assistant's text: those it was generated with where known."""
-        known = self._generated.get(text)
+    def answer(self, text: str, after: Sequence[int] = ()) -> list[int]:
+        """Tokens of an assistant's text that follows the prompt `after`: those it was generated with
+        where known."""
+        known = self._generated.get((hash(tuple(after)), text))
         if known is not None:
             return list(known)
         ids: list[int] = []
@@ -80,12 +81,14 @@ class Chat:
             ids.extend(self._tokens.encode_ordinary(piece) if index % 2 else self._tokens.encode(piece))
         return ids
 
-    def remember(self, text: str, token_ids: Sequence[int]) -> None:
-        """Encode this answer as these tokens from now on (those that made it, end-of-turn left out)."""
+    def remember(self, prompt: Sequence[int], text: str, token_ids: Sequence[int]) -> None:
+        """After this prompt, encode this answer as these tokens from now on (those that made it,
+        end-of-turn left out)."""
         if not text or self._tokens.decode(token_ids) != text:
             return
-        self._generated[text] = tuple(token_ids)
-        self._generated.move_to_end(text)
+        key = (hash(tuple(prompt)), text)
+        self._generated[key] = tuple(token_ids)
+        self._generated.move_to_end(key)
         while len(self._generated) > _REMEMBERED:
             self._generated.popitem(last=False)
 

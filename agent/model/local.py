@@ -126,7 +126,7 @@ class LocalModel:
             yield from turn.decode()
         finally:
             self._cache.put(computed)
-            turn.keep_tokens()
+            turn.keep_tokens(prompt)
 
     def generate_batch(self, requests: Sequence[GenerateRequest]) -> list[TurnEnd]:
         """Generate one turn for each request. Constrained ones run one after the other."""
@@ -148,7 +148,7 @@ class LocalModel:
         pairs = []
         for request in requests:
             prompt = self.chat.prompt(request.messages, request.tools)
-            answer = [*self.chat.answer(request.completion), self.end_tokens[0]]
+            answer = [*self.chat.answer(request.completion, after=prompt), self.end_tokens[0]]
             self._check_length(len(prompt) + len(answer))
             pairs.append((prompt, answer))
         return score_together(self.network, pairs, self._device)
@@ -264,12 +264,12 @@ class _Turn:
                 forced = self._trim(self._constraint.accept(token))
             rows = self._compute([token, *forced], keep=len(forced) + 1)
 
-    def keep_tokens(self) -> None:
+    def keep_tokens(self, prompt: list[int]) -> None:
         """Have later prompts render this text as the very tokens that made it."""
         chosen = self._chosen
         if chosen and chosen[-1] in self._model.end_tokens:
             chosen = chosen[:-1]
-        self._model.chat.remember("".join(self._pieces), chosen)
+        self._model.chat.remember(prompt, "".join(self._pieces), chosen)
 
     def _choose(self, raw: Tensor, distribution: Distribution) -> tuple[int, bool]:
         if not distribution.finite():
