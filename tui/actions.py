@@ -151,7 +151,7 @@ class Actions:
             ("sandbox", status.sandbox_error or status.sandbox),
             ("context", f"{status.context_tokens:,} tokens"),
             ("home", short_path(status.home, 60)),
-            ("working in", short_path(self._app.workspace, 60)),
+            ("working in", self._screen.workspace_words),
             ("running", status.running or "nothing"),
             ("queued", str(status.queued)),
             ("episode", self._screen.conversation.episode_id or "none yet"),

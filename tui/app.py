@@ -6,6 +6,7 @@ is typed meanwhile waits. Whatever the runtime reports is shown as a sentence; t
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,6 +29,7 @@ from tui.state import View, fold_all, loaded
 from tui.themes import OWN, quiet_colours
 from tui.widgets.notice import Level
 from tui.widgets.prompt import Prompt
+from tui.workspace import workspace_or_default
 
 if TYPE_CHECKING:
     from agent.calls import RuntimeCalls, Status
@@ -39,6 +41,7 @@ _QUIT_SECONDS = 2.0
 # how often the runtime is asked how things stand: often while the model loads, seldom after
 _POLL_SECONDS = 0.5
 _SELDOM = 8
+_NOT_READY = "The model is not ready"
 
 
 class Refreshed(Message):
@@ -51,10 +54,11 @@ class Refreshed(Message):
 
 @dataclass(frozen=True)
 class Called(Generic[_T]):
-    """How a call to the runtime went; an error was already shown."""
+    """How a call to the runtime went."""
 
     ok: bool
     value: _T | None = None
+    error: str = ""
 
 
 class NightSchoolApp(App[int]):
@@ -75,19 +79,22 @@ class NightSchoolApp(App[int]):
         connect: Connect,
         settings: Settings,
         model_name: str,
-        workspace: Path,
+        workspace: Path | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__()
         self.settings = settings
         self.model_name = model_name
         self.workspace = workspace
+        """Folder to work in; None makes a fresh one for each conversation."""
         self.clock = clock
         self.bridge = Bridge(self, connect)
         self.view = View()
         """Everything the events said so far."""
         self.status: Status | None = None
         """How the runtime stands, as last asked."""
+        self.work_screen: WorkScreen
+        """The screen of the mode `work`; it says so itself when it is made."""
         self.link: Literal["connecting", "up", "lost"] = "connecting"
         """The connection to the owner of the home."""
         self._quit_pressed = float("-inf")
@@ -117,11 +124,6 @@ class NightSchoolApp(App[int]):
             return "loading" if self.view.loading else "starting"
         return self.status.model_state
 
-    @property
-    def work_screen(self) -> WorkScreen:
-        """The screen of the mode `work`."""
-        return next(s for s in self._screen_stacks["work"] if isinstance(s, WorkScreen))
-
     def on_mount(self) -> None:
         theme = self.settings.tui.theme
         if theme in self.available_themes:
@@ -142,10 +144,12 @@ class NightSchoolApp(App[int]):
 
     async def say(self, text: str, level: Level = "info", title: str = "") -> None:
         """A notice in the conversation."""
-        await self.work_screen.say(text, level, title)
+        if self.work_screen.is_attached:
+            await self.work_screen.say(text, level, title)
 
-    async def call(self, action: Callable[[RuntimeCalls], Awaitable[_T]]) -> Called[_T]:
-        """Ask the runtime for something; an error becomes a notice, a broken connection is noticed."""
+    async def call(self, action: Callable[[RuntimeCalls], Awaitable[_T]], tell: bool = True) -> Called[_T]:
+        """Ask the runtime for something; an error becomes a notice unless `tell` is False, a broken
+        connection is noticed."""
         from agent.errors import NightSchoolError
 
         calls = self.bridge.calls
@@ -155,7 +159,12 @@ class NightSchoolApp(App[int]):
         try:
             return Called(True, await action(calls))
         except NightSchoolError as error:
-            await self.say(str(error), "error")
+            # the end of the owner fails its calls first and its streams a moment later
+            await asyncio.sleep(0.05)
+            still_there = self.bridge.calls is calls
+            if tell and still_there:
+                await self.say(str(error), "error")
+            return Called(False, error=str(error) if still_there else "")
         except (OSError, EOFError) as error:
             self.bridge.lost(str(error) or type(error).__name__)
         return Called(False)
@@ -197,8 +206,10 @@ class NightSchoolApp(App[int]):
 
     async def _load(self) -> None:
         if self.status is not None and self.status.model_state in ("not_loaded", "failed"):
-            await self.call(lambda calls: calls.load_model())
+            done = await self.call(lambda calls: calls.load_model(), tell=False)
             await self._poll()
+            if done.error:
+                await self._tell_once(done.error, "error", _NOT_READY)
 
     def _poll_in_turn(self) -> None:
         self._polls += 1
@@ -215,9 +226,7 @@ class NightSchoolApp(App[int]):
             self.view = loaded(self.view)
         self._tell()
         if status.model_state == "failed":
-            await self._tell_once(
-                status.model_error or "It failed to load.", "error", "The model is not ready"
-            )
+            await self._tell_once(status.model_error or "It failed to load.", "error", _NOT_READY)
         if status.sandbox_error:
             await self._tell_once(status.sandbox_error, "warning", "No sandbox: commands will be refused")
 
@@ -294,6 +303,17 @@ class NightSchoolApp(App[int]):
                 )
 
 
+def _model_name(settings: Settings) -> str:
+    """What the settings mean on this machine. Raises ModelError for a name nobody knows."""
+    from agent.config import cache_dir
+    from agent.device import detect
+    from agent.model.catalogue import resolve
+    from agent.model.weights import installed
+
+    here = [found.name for found in installed(cache_dir())]
+    return resolve(settings.model.name, detect(), here).name
+
+
 def run_app(cli: Cli) -> int:
     """Open the app on a home; returns the exit code."""
     from tui.cli.output import fail
@@ -304,13 +324,12 @@ def run_app(cli: Cli) -> int:
     home = cli.home
 
     async def connect() -> RuntimeCalls:
-        import asyncio
-
         # the import takes a while, and the app is already being typed into
         module = await asyncio.to_thread(importlib.import_module, "agent.connect")
         calls: RuntimeCalls = await module.attach(home, settings)
         return calls
 
-    app = NightSchoolApp(connect, settings, settings.model.name, Path.cwd())
+    workspace = workspace_or_default(None, home)
+    app = NightSchoolApp(connect, settings, _model_name(settings), Path(workspace) if workspace else None)
     app.run()
     return app.return_code or 0

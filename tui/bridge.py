@@ -97,12 +97,14 @@ class Bridge:
     async def _run(self, events: AsyncIterator[Event], wanted: Callable[[Event], bool]) -> None:
         from agent.errors import NightSchoolError
 
-        reason = "it ended the connection"
+        reason = ""
         try:
             async for event in events:
                 if wanted(event):
                     self._put(event)
-        except (NightSchoolError, OSError, EOFError, ValueError) as error:
+        except NightSchoolError:
+            pass
+        except (OSError, EOFError, ValueError) as error:
             reason = str(error) or type(error).__name__
         self.lost(reason)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Conversation:
     """What is said lives in the view; this is what still waits."""
 
-    workspace: Path
-    """Folder the agent works in."""
+    workspace: Path | None
+    """Folder the agent works in; None makes a fresh one for each conversation."""
     episode_id: str | None = None
     """The episode, once the first message was sent."""
     waiting: list[str] = field(default_factory=list)
@@ -55,10 +55,10 @@ class Conversation:
                 TaskRequest(
                     text=text,
                     kind="conversation",
-                    workspace=str(self.workspace),
+                    workspace=str(self.workspace) if self.workspace else None,
                     continue_episode=self.episode_id,
                     approve="ask",
-                    attachments=attached(text, self.workspace),
+                    attachments=attached(text, self.workspace) if self.workspace else (),
                 )
             )
         except BaseException:

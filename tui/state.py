@@ -67,6 +67,8 @@ class StepView:
     """In order."""
     finished: bool = False
     """No more text and no more results will come."""
+    cut: bool = False
+    """It was ended from outside, in the middle."""
     compacted: tuple[int, int] | None = None
     """Prompt tokens before and after older results were shortened for this step."""
     times: tuple[float, ...] = ()
@@ -371,7 +373,7 @@ def _cut_off(step: StepView) -> StepView:
         call if call.status in ("done", "failed", "refused") else replace(call, status="failed")
         for call in step.calls
     )
-    return replace(step, finished=True, calls=calls, times=())
+    return replace(step, finished=True, cut=True, calls=calls, times=())
 
 
 def _last_turn(episode: EpisodeView) -> TurnView:

@@ -40,7 +40,7 @@ def make_app() -> Callable[..., NightSchoolApp]:
     def make(
         runtime: FakeRuntime,
         theme: str = "night-school",
-        workspace: Path = Path("/home/user/project"),
+        workspace: Path | None = Path("/home/user/project"),
         before_connect: Callable[[], Awaitable[None]] | None = None,
         show_signals: bool = False,
     ) -> NightSchoolApp:

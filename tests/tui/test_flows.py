@@ -536,3 +536,33 @@ async def test_activity_says_what_happens(make_app: Make, runtime: FakeRuntime, 
         runtime.call("run_shell", command="sleep 1")
         await settle(pilot)
         assert "running run_shell" in str(line.render())
+
+
+async def test_leaving_while_it_writes(make_app: Make, runtime: FakeRuntime, settle: Settle) -> None:
+    app = make_app(runtime)
+    async with app.run_test() as pilot:
+        await send(pilot, settle, "hello")
+        runtime.say("still ")
+        app.leave()
+        runtime.say("writing ")
+        await asyncio.sleep(0.1)
+    assert app.return_code == 0
+
+
+async def test_a_failed_load_is_told_once(make_app: Make, settle: Settle) -> None:
+    sentence = "The weights are damaged. `nightschool model pull` fetches them again."
+    runtime = FakeRuntime(model_state="failed", model_error=sentence)
+    runtime.fail["load_model"] = WeightsMissing(sentence)
+    async with make_app(runtime).run_test() as pilot:
+        await settle(pilot)
+        assert notices(pilot) == [sentence]
+
+
+async def test_without_a_workspace(make_app: Make, runtime: FakeRuntime, settle: Settle) -> None:
+    async with make_app(runtime, workspace=None).run_test() as pilot:
+        await settle(pilot)
+        await pilot.press("@", "a")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+    assert (runtime.requests[0].workspace, runtime.requests[0].attachments) == (None, ())

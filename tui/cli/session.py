@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 from agent.calls import RuntimeCalls
 from agent.connect import open_runtime
@@ -13,6 +12,7 @@ from agent.events import RunFinished
 from memory.errors import StoreError
 from sandbox.base import SandboxError
 from tui.cli.output import Cli, print_json
+from tui.workspace import workspace_or_default as workspace_or_default
 
 
 @contextlib.asynccontextmanager
@@ -28,16 +28,6 @@ async def open_session(cli: Cli, model_name: str | None = None) -> AsyncIterator
                     "Wait for it to end, or leave --model out."
                 )
         yield runtime
-
-
-def workspace_or_default(chosen: Path | None, home: Path) -> str | None:
-    """The chosen workspace, else the current folder; None (a fresh folder) where that would lay open
-    a whole home folder or the agent's own."""
-    if chosen is not None:
-        return str(chosen.expanduser().absolute())
-    here = Path.cwd()
-    too_wide = here in (Path.home(), *Path.home().parents) or home.is_relative_to(here)
-    return None if too_wide else str(here)
 
 
 @contextlib.contextmanager

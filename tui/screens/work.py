@@ -54,10 +54,11 @@ class WorkScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         app = self.app
+        app.work_screen = self
         self.tint = app.settings.tui.show_signals
         self.conversation = Conversation(app.workspace)
         self.actions = Actions(app, self)
-        yield Transcript(short_path(app.workspace))
+        yield Transcript(self.workspace_words)
         with Vertical(id="dock"):
             yield LegendLine()
             yield CompletionList()
@@ -73,12 +74,20 @@ class WorkScreen(Screen[None]):
             prompt.cursor_blink = False
 
     @property
+    def workspace_words(self) -> str:
+        """The folder it works in, for a person."""
+        workspace = self.app.workspace
+        return short_path(workspace, 60) if workspace is not None else "a fresh folder"
+
+    @property
     def episode(self) -> EpisodeView | None:
         """The conversation's episode, as far as it is known."""
         return self.conversation.seen(self.app.view)
 
     async def on_refreshed(self, event: Refreshed) -> None:
         """Something changed: bring the whole screen up to date."""
+        if not self.is_attached:
+            return
         await self.bring_up_to_date()
         self._send_if_possible()
 
@@ -129,10 +138,10 @@ class WorkScreen(Screen[None]):
             loaded=loading.fraction if loading else None,
             context_used=episode.context_used if episode else 0,
             context_total=status.context_tokens if status else app.settings.model.context_tokens,
-            speed=tokens_per_second(last) if last is not None and last.writing else None,
+            speed=tokens_per_second(last) if last and last.writing and app.link == "up" else None,
             sandbox=status.sandbox if status else app.settings.sandbox.backend,
             sandbox_error=status.sandbox_error if status else "",
-            workspace=str(app.workspace),
+            workspace=self.workspace_words,
             queued=len(self.conversation.waiting),
             tinted=self.tint,
         )
@@ -224,7 +233,8 @@ class WorkScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="files")
     def _list_files(self) -> None:
-        found = files.list_files(self.app.workspace)
+        workspace = self.app.workspace
+        found = files.list_files(workspace) if workspace is not None else []
         self.app.call_from_thread(self._files_listed, found)
 
     def _files_listed(self, found: list[str]) -> None:

@@ -75,12 +75,15 @@ class CallPart(Static):
     def __init__(self) -> None:
         super().__init__(markup=False)
 
-    async def show(self, part: Part, tint: Content | None, unread: bool) -> None:
-        """`unread`: the step is over and no call could be read out of this."""
-        self.display = part.open or unread or tint is not None
+    async def show(self, part: Part, tint: Content | None, step: StepView) -> None:
+        """Once the step is over, its calls stand for this; without any, it says what became of it."""
+        lost = step.finished and not step.calls
+        self.display = part.open or lost or tint is not None
         if tint is not None:
             self.update(tint)
-        elif unread:
+        elif lost and step.cut:
+            self.update(Content.styled("○ a call, cut off", "$dim"))
+        elif lost:
             self.update(Content.styled("✗ a call that could not be read", "$text-error"))
         else:
             self.update(Content.styled("○ preparing a call …", "$dim"))
@@ -106,6 +109,8 @@ class StepBlock(Vertical):
         await self._show_calls(step, hide_finish)
         self.display = any(child.display for child in self.children)
         self.set_class(self.ends_in_calls, "-spoke")
+        first = next((child for child in self.children if child.display), None)
+        self.set_class(isinstance(first, TextPart), "-text")
 
     @property
     def ends_in_calls(self) -> bool:
@@ -141,7 +146,7 @@ class StepBlock(Vertical):
             elif isinstance(widget, ThoughtPart):
                 await widget.show(part, colours)
             elif isinstance(widget, CallPart):
-                await widget.show(part, colours, step.finished and not step.calls)
+                await widget.show(part, colours, step)
 
         for _, stale in self._parts[len(found) :]:
             await stale.remove()

@@ -94,7 +94,7 @@ def closing_text(turn: TurnView) -> str:
 
 def ending_line(turn: TurnView, tint: bool) -> Content:
     """How the turn ended and what it cost, in one quiet line; loud only when it did not succeed."""
-    facts = [duration(turn.seconds)]
+    facts = [duration(turn.seconds)] if turn.seconds >= 0.05 else []
     if len(turn.steps) > 1:
         facts.append(plural(len(turn.steps), "step"))
     if turn.usage is not None and turn.usage.generated:
