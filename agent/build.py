@@ -29,8 +29,9 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     entry = chosen_model(settings)
     journal = Journal(home.journal)
     bus = Bus(journal)
-    model = ModelThread(lambda: load_model(settings, entry))
-    store = EpisodeStore(home.lancedb, load_embedder(settings))
+    embedder = load_embedder(settings)
+    model = ModelThread(lambda: load_model(settings, entry, embedder))
+    store = EpisodeStore(home.lancedb, embedder)
     pending = Pending(bus)
     policy = default_policy(**settings.policy.model_dump(), home=home.root, readable=[home.outputs])
 
@@ -61,8 +62,9 @@ def chosen_model(settings: Settings) -> ModelEntry:
     return resolve(settings.model.name, detect(), here)
 
 
-def load_model(settings: Settings, entry: ModelEntry) -> Model:
+def load_model(settings: Settings, entry: ModelEntry, embedder: Embedder | None) -> Model:
     """The chosen local model with constrained tool calls. Slow: reads weights. Raises ModelError."""
+    from agent.model.grammar import constraint_factory
     from agent.model.local import LocalModel
 
     folder = model_dir(entry.name, cache_dir())
@@ -72,7 +74,7 @@ def load_model(settings: Settings, entry: ModelEntry) -> Model:
         device=torch_device(settings.model.device),
         quantization=quantization(entry, detect(), settings.model.quantization) or "none",
         context_tokens=settings.model.context_tokens,
-        constraint_factory=None,
+        constraint_factory=constraint_factory(folder, embedder) if settings.model.constrain else None,
     )
 
 

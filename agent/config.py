@@ -51,6 +51,8 @@ class AgentSettings(_Section):
     """Wall-clock seconds for one task."""
     turn_tokens: int = Field(default=1024, ge=16)
     """Tokens decoded in one model turn."""
+    calls_per_turn: int = Field(default=1, ge=1)
+    """Tool calls in one model turn; small models do better when they see each result first."""
     repeat_limit: int = Field(default=3, ge=2)
     """Identical calls in a row before the task is stopped."""
     output_chars: int = Field(default=4000, ge=200)

@@ -238,6 +238,7 @@ class _Run:
             messages=tuple(self._messages),
             tools=self._turn.specs,
             max_tokens=max_tokens,
+            max_calls=self._loop.budgets.calls_per_turn,
             temperature=self._loop.decoding.temperature,
             constrain=self._loop.decoding.constrain,
         )

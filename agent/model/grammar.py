@@ -43,8 +43,6 @@ _OPENERS = ('{"', "{\n", "[{", "[\n")
 _LEANING = 0.2
 _SPELLED = {"<tool_call": ">", "<tools": ">", "<function": "="}
 _BARE_NAME = regex.compile(r"\{\s*\"(?:name|function)\"\s*:\s*\"$")
-# A model in a rut repeats its calls to the last token.
-_MOST_CALLS = 16
 
 
 def constraint_factory(folder: Path, embedder: Embed | None = None) -> ConstraintFactory:
@@ -144,7 +142,7 @@ class CallConstraint:
         closing = self._tokens.encode(CLOSING)
         repeated = self._written in self._calls
         self._calls.append(self._written)
-        if repeated or len(self._calls) >= _MOST_CALLS:
+        if repeated or len(self._calls) >= self._request.max_calls:
             return [*ahead, *closing, self._grammar.end]
         self._between_calls = True
         return [*ahead, *closing]
