@@ -13,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +150,8 @@ class EpisodeStore:
                 done += len(episodes)
         return done
 
-    def rebuild(self, episodes: Iterable[Episode], seqs: Mapping[str, int] | None = None) -> int:
-        """Make the table anew from these episodes; returns how many.
+    def rebuild(self, episodes: Iterable[tuple[Episode, int]]) -> int:
+        """Make the table anew from episodes with the journal positions they reflect; returns how many.
 
         Vectors of unchanged texts are taken over. A table too damaged to be replaced is moved aside, never
         deleted. After a crash in the middle `seqs` shows what is still missing.
@@ -159,16 +160,11 @@ class EpisodeStore:
             known = self._salvage_vectors()
             self._table.renew()
             done: set[str] = set()
-            batch: list[Episode] = []
-            for episode in episodes:
-                batch.append(episode)
-                if len(batch) == _BATCH:
-                    self._table.upsert(self._rows(batch, seqs or {}, known))
-                    done.update(kept.id for kept in batch)
-                    batch = []
-            if batch:
-                self._table.upsert(self._rows(batch, seqs or {}, known))
-                done.update(kept.id for kept in batch)
+            rest = iter(episodes)
+            while batch := list(islice(rest, _BATCH)):
+                seqs = {episode.id: seq for episode, seq in batch}
+                self._table.upsert(self._rows([episode for episode, _ in batch], seqs, known))
+                done.update(seqs)
             self._table.optimize()
         return len(done)
 

@@ -8,6 +8,7 @@ raises when a tagged version is old enough to go.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,7 +96,9 @@ class Table:
         with self._guard():
             data = pa.Table.from_pylist(rows, schema=self._schema())
             table = self._open()
-            table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+            upsert = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            # rows that all lack a vector would be refused otherwise
+            upsert.execute(data, on_bad_vectors="null")
             self._writes += 1
             due = _WRITES_BEFORE_OPTIMIZE + table.count_rows() // _SHARE_BEFORE_OPTIMIZE
         if self._writes >= due:
@@ -180,7 +183,7 @@ class Table:
         with self._opening:
             self._opened = None
             try:
-                self._opened = self._create("overwrite")
+                self._opened = self._create("overwrite" if self._path.exists() else "create")
             except _failures():
                 moved = self._path.with_name(f"{self._name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
                 with self._guard():
@@ -208,6 +211,8 @@ class Table:
             return self._opened
 
     def _connect(self) -> Any:
+        # its warnings go straight to standard error, where a person reads our one sentence
+        os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
         return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,8 +107,7 @@ def minilm_folder() -> Path:
     """Folder of the real sentence embedder; skips where it is not in the cache."""
     from agent.config import cache_dir
 
-    chosen = os.environ.get("NIGHTSCHOOL_TEST_MINILM")
-    for folder in [Path(chosen)] if chosen else sorted(cache_dir().glob("**/*minilm*")):
-        if (folder / "model.safetensors").is_file():
-            return folder
+    folder = cache_dir() / "models" / "all-minilm-l6-v2"
+    if (folder / "model.safetensors").is_file():
+        return folder
     pytest.skip("the sentence embedder is not in the cache: `nightschool model pull all-minilm-l6-v2`")

@@ -157,3 +157,68 @@ QUESTIONS: list[tuple[str, tuple[str, ...]]] = [
     ("Hi, how are you today?", ()),
     ("Replace every tab in Makefile.in by a space? No: just show me the file.", ()),
 ]
+
+# written after the thresholds were chosen, to see whether they hold for other things
+HELD_OUT_MEMORIES: list[tuple[str, str, str, str, str]] = [
+    ("birthday", "note", "My sister Ruth has her birthday on the 3rd of March.", "", ""),
+    ("editor", "note", "I use Neovim; please never suggest VS Code extensions.", "", ""),
+    ("invoice", "note", "Invoices must carry our VAT number DE811234567.", "", ""),
+    ("wifi", "note", "The guest wifi in the office is called Lighthouse.", "", ""),
+    (
+        "pdf",
+        "task",
+        "Merge all PDF files in the folder scans into one document.",
+        "Merged 14 files into scans.pdf.",
+        "",
+    ),
+    (
+        "flaky",
+        "task",
+        "test_upload_retry fails now and then. Make it reliable.",
+        "The test slept for a fixed time; it now waits for the event.",
+        "",
+    ),
+    (
+        "thumbs",
+        "task",
+        "Create thumbnails 200 pixels wide for every picture in gallery.",
+        "Wrote 57 thumbnails.",
+        "Keep the aspect ratio.",
+    ),
+    ("cron", "conversation", "How do I run a job every weekday at 7 with cron?", "0 7 * * 1-5 command", ""),
+    (
+        "fib",
+        "task",
+        "Implement fibonacci in Rust without recursion.",
+        "src/lib.rs has an iterative fib(n).",
+        "",
+    ),
+    ("moon", "conversation", "How far away is the moon?", "About 384,400 km on average.", ""),
+]
+
+HELD_OUT_QUESTIONS: list[tuple[str, tuple[str, ...]]] = [
+    ("When is my sister's birthday?", ("birthday",)),
+    ("What present could I buy for Ruth?", ("birthday",)),
+    ("Which editor do I use?", ("editor",)),
+    ("Recommend a plugin for my editor.", ("editor",)),
+    ("Write an invoice for Miller Ltd.", ("invoice",)),
+    ("What is our VAT number?", ("invoice",)),
+    ("How is the guest network called?", ("wifi",)),
+    ("Combine the scanned PDFs into a single file.", ("pdf",)),
+    ("Why does test_upload_retry fail sometimes?", ("flaky",)),
+    ("Make small preview pictures of the images in the folder holiday.", ("thumbs",)),
+    ("What is the crontab line for every Monday at noon?", ("cron",)),
+    ("Write an iterative fibonacci function.", ("fib",)),
+    ("What is the distance between the earth and the moon?", ("moon",)),
+    ("Write a limerick about a cat.", ()),
+    ("How many legs does a spider have?", ()),
+    ("Create a folder called archive and move old files there.", ()),
+    ("Add two numbers given on the command line.", ()),
+    ("Delete all empty lines from notes.md.", ()),
+    ("What is a closure in JavaScript?", ()),
+    ("Print the current date in ISO format.", ()),
+    ("Summarise the file report.txt in three sentences.", ()),
+    ("Start a web server on port 8000.", ()),
+    ("Who painted the Mona Lisa?", ()),
+    ("Write a Rust program that reads a file.", ()),
+]
