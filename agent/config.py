@@ -95,8 +95,8 @@ class MemorySettings(_Section):
 
 
 class TuiSettings(_Section):
-    theme: str = "textual-dark"
-    """Any Textual theme."""
+    theme: str = "night-school"
+    """`night-school`, `day-school`, or any Textual theme."""
     show_signals: bool = False
     """Tint tokens by uncertainty from the start."""
 

@@ -26,7 +26,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.work import WorkScreen
 from tui.slash import COMMANDS
 from tui.state import View, fold_all, loaded
-from tui.themes import OWN, quiet_colours
+from tui.themes import OWN, for_terminal, quiet_colours
 from tui.widgets.notice import Level
 from tui.widgets.prompt import Prompt
 from tui.workspace import workspace_or_default
@@ -126,8 +126,8 @@ class NightSchoolApp(App[int]):
 
     def on_mount(self) -> None:
         theme = self.settings.tui.theme
-        if theme in self.available_themes:
-            self.theme = theme
+        chosen = self.available_themes.get(theme) or self.current_theme
+        self.theme = for_terminal(chosen, self.console.color_system)
         self.call_after_refresh(self._start)
 
     def _start(self) -> None:

@@ -1,4 +1,8 @@
-"""Night School's own two themes; any other Textual theme works as well."""
+"""Night School's own two themes; any other Textual theme works as well.
+
+Backgrounds are nearly grey (saturation below 0.15), so that terminals with 256 colours find them on
+their grey ramp and not among the bright cube colours.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,9 @@ NIGHT = Theme(
     warning="#e3b266",
     error="#e8808a",
     foreground="#d5d9e6",
-    background="#12141c",
-    surface="#191c27",
-    panel="#232736",
+    background="#14151a",
+    surface="#1b1c23",
+    panel="#25272f",
     dark=True,
     variables={
         "block-cursor-text-style": "none",
@@ -37,9 +41,9 @@ DAY = Theme(
     warning="#97650a",
     error="#b23842",
     foreground="#2a2d36",
-    background="#fbfaf6",
-    surface="#f2f0e9",
-    panel="#e6e3d9",
+    background="#fafaf9",
+    surface="#f1f1ee",
+    panel="#e4e4df",
     dark=False,
     variables={
         "block-cursor-text-style": "none",
@@ -66,3 +70,11 @@ def quiet_colours(variables: dict[str, str]) -> dict[str, str]:
     if text.ansi is not None or background.ansi is not None:
         return {"dim": "ansi_bright_black", "faint": "ansi_bright_black"}
     return {"dim": text.blend(background, 0.36).hex, "faint": text.blend(background, 0.58).hex}
+
+
+def for_terminal(theme: Theme, color_system: str | None) -> str:
+    """The theme's name; on 16 colours Textual's native one of the same brightness, because pastel
+    shades would all turn white there."""
+    if color_system != "standard" or theme.ansi:
+        return theme.name
+    return "ansi-dark" if theme.dark else "ansi-light"

@@ -12,6 +12,7 @@ from memory.types import TokenSignal
 from tui import files
 from tui.markup import parts, visible_text
 from tui.slash import COMMANDS, NoSuchCommand, matching, parse
+from tui.themes import DAY, NIGHT, for_terminal
 from tui.tint import level, tinted
 from tui.wording import call_diff, clean, diff_counts, duration, one_line, short_count, short_path, summary
 
@@ -120,3 +121,9 @@ def test_files_for_mentions(tmp_path: Path) -> None:
         "src/main.py",
         "README.md",
     )
+
+
+def test_sixteen_colours_get_a_native_theme() -> None:
+    assert for_terminal(NIGHT, "standard") == "ansi-dark"
+    assert for_terminal(DAY, "standard") == "ansi-light"
+    assert for_terminal(NIGHT, "truecolor") == for_terminal(NIGHT, "256") == "night-school"
