@@ -1,9 +1,9 @@
 """A Qwen GGUF file, turned once into the folder transformers maps into memory in a second.
 
-Writes bf16 safetensors, configuration, tokenizer and chat template. Works in slices, so the memory it
-needs stays near 200 MB whatever the size of the model. Knows Qwen2, Qwen2.5 and Qwen3 (dense); says so
-when a file holds anything else. It promises nothing about interruption: callers convert into a folder
-that nobody reads yet.
+Writes bf16 safetensors, configuration, tokenizer and chat template. Works in slices, so it needs about
+650 MB of memory whatever the size of the model (most of that is the vocabulary, as `gguf` reads it).
+Knows Qwen2, Qwen2.5 and Qwen3 (dense); says so when a file holds anything else. It promises nothing about
+interruption: callers convert into a folder that nobody reads yet.
 """
 
 from __future__ import annotations
