@@ -131,6 +131,9 @@ class RuntimeCalls(Protocol):
     async def search(self, text: str, limit: int = 10) -> list[EpisodeHit]:
         """Best first."""
 
+    async def rebuild_episodes(self) -> int:
+        """Make the table of episodes anew from the journal; returns how many there are."""
+
     async def feedback(self, episode_id: str, rating: Literal["good", "bad"], text: str = "") -> None:
         """Keep the user's judgement with the episode."""
 

@@ -88,6 +88,10 @@ class RemoteRuntime:
         hits: list[EpisodeHit] = await self._call("search", text=text, limit=limit)
         return hits
 
+    async def rebuild_episodes(self) -> int:
+        count: int = await self._call("rebuild_episodes")
+        return count
+
     async def feedback(self, episode_id: str, rating: Literal["good", "bad"], text: str = "") -> None:
         await self._call("feedback", episode_id=episode_id, rating=rating, text=text)
 

@@ -190,6 +190,9 @@ class Runtime:
     async def search(self, text: str, limit: int = 10) -> list[EpisodeHit]:
         return await self._archive.search(text, limit)
 
+    async def rebuild_episodes(self) -> int:
+        return await self._archive.rebuild()
+
     async def feedback(self, episode_id: str, rating: Literal["good", "bad"], text: str = "") -> None:
         episode = await self._archive.get(episode_id)
         given = Feedback(rating=rating, text=text)
