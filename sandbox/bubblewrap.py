@@ -56,7 +56,7 @@ class BubblewrapSandbox:
 
     name = "bubblewrap"
     holds = frozenset({"basics", "limits", "isolation"})
-    """The kinds of checks of the contract it promises to pass."""
+    """The kinds of checks of the contract it promises to pass; memory of all together only with a cgroup."""
 
     def __init__(self, hidden: Sequence[Path] = ()) -> None:
         """`hidden` folders are never shown, not even when they lie inside a workspace."""

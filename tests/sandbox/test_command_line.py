@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.cgroups import find_cgroups
 
 NIGHTSCHOOL = str(Path(sys.executable).parent / "nightschool")
 pytestmark = pytest.mark.usefixtures("probed")
@@ -172,9 +173,10 @@ def test_check_prints_one_object_a_line(
         [NIGHTSCHOOL, "sandbox", "check", "--json"], env=environment, capture_output=True, timeout=250
     )
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0, results
+    broken = {result["name"] for result in results if not result["passed"]}
+    assert broken <= (set() if find_cgroups() else {"limits_memory_of_all"}), results
+    assert done.returncode == (1 if broken else 0)
     assert {result["kind"] for result in results} == probed.holds
-    assert all(result["passed"] for result in results)
 
 
 def _running(argument: bytes) -> bool:

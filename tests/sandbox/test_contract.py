@@ -19,6 +19,8 @@ MAY_HOLD_ANYWAY = {"cannot_mount", "cannot_nest_namespaces", "cannot_change_the_
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 async def test_bubblewrap_holds(bubblewrap: BubblewrapSandbox, check: Check) -> None:
+    if check.name == "limits_memory_of_all" and find_cgroups() is None:
+        pytest.skip("without a cgroup memory is limited per process")
     result = await run_check(bubblewrap, check)
     assert result.passed, result.detail
 
