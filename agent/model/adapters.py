@@ -52,6 +52,7 @@ class Adapters:
 
     def _load(self, folder: Path, key: str) -> None:
         import peft
+        from safetensors import SafetensorError
 
         try:
             if self._peft is None:
@@ -60,7 +61,7 @@ class Adapters:
                 )
             else:
                 self._peft.load_adapter(folder, adapter_name=key, is_trainable=False)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             self._drop(key)
             first_line = str(error).splitlines()[0] if str(error) else repr(error)
             raise ModelError(f"Adapter {folder} does not fit this model: {first_line}") from error

@@ -52,6 +52,7 @@ def load_network(
     """The causal language model in `folder`, in evaluation mode. Raises ModelError."""
     go_offline()
     import transformers
+    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
@@ -69,13 +70,10 @@ def load_network(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first_line = str(error).splitlines()[0] if str(error) else repr(error)
         raise ModelError(f"Cannot load {folder}: {first_line} Run `nightschool model verify`.") from error
-    except Exception as error:
-        # safetensors raises a class of its own that derives from Exception alone.
-        if type(error).__module__.startswith("safetensors"):
-            raise ModelError(
-                f"The weights in {folder} are damaged: {error}. Run `nightschool model verify`."
-            ) from error
-        raise
+    except SafetensorError as error:
+        raise ModelError(
+            f"The weights in {folder} are damaged: {error}. Run `nightschool model verify`."
+        ) from error
     if quantization == "none":
         network = network.to(device)
     network.requires_grad_(False)

@@ -63,7 +63,11 @@ class ModelThread:
         await self._call(lambda model: None)
 
     async def stream(self, request: GenerateRequest) -> AsyncIterator[Delta]:
-        """Generate one turn; see `Model.stream`."""
+        """Generate one turn; see `Model.stream`.
+
+        Read it within `contextlib.aclosing`: a reader that merely stops reading leaves closing it to
+        the event loop, which does so a moment later.
+        """
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[Delta | None] = asyncio.Queue()
         room = threading.Semaphore(_AHEAD)
