@@ -104,7 +104,7 @@ def _sandbox(cli: Cli) -> Finding:
 
     settings = cli.settings().sandbox
     backend = settings.backend
-    asyncio.run(sandbox_from(settings).probe())
+    asyncio.run(sandbox_from(settings, hidden=(cli.home,)).probe())
     if backend == "none":
         return Finding(
             "sandbox",
