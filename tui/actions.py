@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from tui.screens.episodes import EpisodesScreen
 from tui.slash import NoSuchCommand, SlashCommand, parse
 from tui.widgets.ask_card import UndoCard
+from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Transcript
 from tui.wording import plural, short_path
 
@@ -96,6 +97,7 @@ class Actions:
     async def undo_confirmed(self, event: UndoCard.Confirmed) -> None:
         """Take it back, or leave it."""
         await event.card.remove()
+        self._screen.query_one(Prompt).focus()
         if not event.undo:
             await self._screen.say("Nothing was taken back.")
             return

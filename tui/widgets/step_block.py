@@ -108,9 +108,16 @@ class StepBlock(Vertical):
         await self._show_parts(step, tint)
         await self._show_calls(step, hide_finish)
         self.display = any(child.display for child in self.children)
-        self.set_class(self.ends_in_calls, "-spoke")
+
+    def space(self, tight: bool) -> None:
+        """Blank lines around it; `tight` for calls right after calls."""
+        # inline, because a class would style everything in it anew: 50 ms for a long answer
         first = next((child for child in self.children if child.display), None)
-        self.set_class(isinstance(first, TextPart), "-text")
+        above = 0 if tight or isinstance(first, TextPart) else 1
+        self.styles.margin = (above, 0, 0, 0)
+        for _, part in self._parts:
+            if isinstance(part, TextPart):
+                part.styles.margin = (0, 0, 1 if self.ends_in_calls else 0, 0)
 
     @property
     def ends_in_calls(self) -> bool:

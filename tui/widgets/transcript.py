@@ -91,7 +91,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def waiting_card(self) -> AskCard | None:
         """The oldest thing that waits for a person."""
-        return next(iter(self.query(AskCard)), None)
+        return self._turns[-1].waiting_card() if self._turns else None
 
     def toggle_outputs(self) -> None:
         """Open or close every call of the newest turn that has calls."""

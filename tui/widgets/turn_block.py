@@ -62,7 +62,7 @@ class TurnBlock(Vertical):
             block = self._steps[number]
             await block.show(step, tint, hide_finish=bool(closing))
             before = self._steps[number - 1] if number else None
-            block.set_class(block.only_calls and before is not None and before.ends_in_calls, "-tight")
+            block.space(tight=block.only_calls and before is not None and before.ends_in_calls)
         answer = self.get_child_by_type(TextPart)
         answer.display = bool(closing)
         if closing:
@@ -73,6 +73,10 @@ class TurnBlock(Vertical):
         if turn.outcome is not None:
             ending.update(ending_line(turn, tint))
             ending.set_class(turn.outcome != "success", "-unhappy")
+
+    def waiting_card(self) -> AskCard | None:
+        """The oldest thing here that waits for a person."""
+        return next(iter(self._cards.values()), None)
 
     async def _show_cards(self, asks: tuple[Ask, ...]) -> None:
         open_ids = {ask.request_id for ask in asks}
