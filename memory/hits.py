@@ -11,6 +11,13 @@ from memory.types import Episode
 
 # the constant of the paper; it keeps the first places of one ranking from deciding alone
 _RANK_CONSTANT = 60
+_STOP_WORDS = """
+a about an and are as at be but by can did do does for from had has have how i if in into is it its me my
+not of on or our so that the their them then there these they this to us was we were what when where which
+who will with would you your
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+"""Words that say nothing about what a text is about."""
 _WORD = re.compile(r"\w[\w.\-/]*\w|\w")
 
 
@@ -69,5 +76,7 @@ def words(text: str) -> list[str]:
 def shared_words(query: str, text: str) -> list[str]:
     """Words of the query, longest first, that are in the text; small words left out."""
     known = {word.casefold() for word in words(text)}
-    wanted = dict.fromkeys(word.casefold() for word in words(query) if len(word) > 3)
-    return sorted((word for word in wanted if word in known), key=lambda word: -len(word))
+    wanted = dict.fromkeys(word.casefold() for word in words(query) if len(word) > 2)
+    return sorted(
+        (word for word in wanted if word in known and word not in STOP_WORDS), key=lambda word: -len(word)
+    )

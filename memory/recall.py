@@ -135,7 +135,7 @@ def _tells_something(episode: Episode) -> bool:
 def _relevant(hit: Hit, task: str) -> bool:
     note = hit.episode.kind == "note"
     if hit.similarity is None:
-        wanted = dict.fromkeys(word.casefold() for word in words(task) if len(word) > 3)
+        wanted = shared_words(task, task)
         return bool(wanted) and len(shared_words(task, hit.episode.task)) >= WORD_SHARE * len(wanted)
     if hit.similarity >= (NOTE_SIMILARITY if note else TASK_SIMILARITY):
         return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from memory.embed import DIMENSIONS
 from memory.errors import StoreError
+from memory.hits import STOP_WORDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,11 +35,6 @@ _CANNOT_WRITE = (
     "Disk quota",
     "File too large",
 )
-_STOP_WORDS = """
-a about an and are as at be but by can did do does for from had has have how i if in into is it its me my
-not of on or our so that the their them then there these they this to us was we were what when where which
-who will with would you your
-"""
 _log = logging.getLogger(__name__)
 
 
@@ -230,7 +226,7 @@ class Table:
             # word boundaries of every script, and the parts of snake_case and file names; its own list of
             # stop words spans so many languages that it swallows names (Mina is Finnish for "I")
             config = FTS(
-                base_tokenizer="icu/split", with_position=False, custom_stop_words=_STOP_WORDS.split()
+                base_tokenizer="icu/split", with_position=False, custom_stop_words=sorted(STOP_WORDS)
             )
             table.create_index(self._text_column, config=config)
 
