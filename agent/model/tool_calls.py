@@ -11,11 +11,11 @@ Does not run, allow or repair anything; that is the loop's work.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from agent.model.lenient_json import NOTHING, decode, mend
 from agent.model.tool_check import check_arguments
 from memory.types import Record, ToolCall
 from skills.tool import ToolSpec
@@ -63,7 +63,6 @@ _PARAMETER_END = re.compile(r"</parameter>|(?=<parameter=)|(?=</function>)")
 _THINK_CLOSED = re.compile(r"(?:^|\n)\s*</think>[ \t]*(?:\n|$)")
 _NAMED = re.compile(r"[\"'](?:name|function)[\"']\s*:\s*[\"']([^\"'\n]{1,200})[\"']")
 _ARGUMENT_KEYS = ("arguments", "parameters")
-_NOTHING = object()
 
 
 class _NotACall(ValueError):
@@ -152,12 +151,12 @@ class _Reader:
     def _tagged_json(self, tag: str, start: int) -> int | None:
         if not self.text.startswith(("{", "["), start):
             return None
-        value, end, problem = _decode(self.text, start)
+        value, end, problem = decode(self.text, start)
         closed = True
-        if value is _NOTHING:
+        if value is NOTHING:
             end, closed = self._end_of_broken(start, f"</{tag}>")
-            value = _repair(self.text[start:end])
-        if value is _NOTHING:
+            value = mend(self.text[start:end], closed)
+        if value is NOTHING:
             where = (
                 "is incomplete; write the whole call again" if not closed else f"is not valid JSON: {problem}"
             )
@@ -193,8 +192,8 @@ class _Reader:
         end = self._json_call(start, -1)
         if end is not None:
             return end
-        value, end, _ = _decode(self.text, start)
-        if value is _NOTHING:
+        value, end, _ = decode(self.text, start)
+        if value is NOTHING:
             return None
         self.kept.append(self.text[start:end])  # ordinary JSON: nothing inside it is a call either
         return end
@@ -203,16 +202,16 @@ class _Reader:
         """Untagged JSON at `start`, if it is a call of an offered tool. `close`: where its fence ends."""
         if not self.text.startswith(("{", "["), start):
             return None
-        value, end, problem = _decode(self.text, start)
-        if value is not _NOTHING:
+        value, end, problem = decode(self.text, start)
+        if value is not NOTHING:
             return self._take(value, end, None)
         end = close if close >= 0 else len(self.text)
         broken = self.text[start:end]
         name = _NAMED.search(broken, 0, 300)
         if name is None or name[1] not in self.tools or not any(key in broken for key in _ARGUMENT_KEYS):
             return None
-        value = _repair(broken)
-        if value is not _NOTHING:
+        value = mend(broken, close >= 0)
+        if value is not NOTHING:
             return self._take(value, end, None)
         cut = close < 0 and not broken.rstrip().endswith(("}", "]"))
         what = "is incomplete; write the whole call again" if cut else f"is not valid JSON: {problem}"
@@ -247,11 +246,11 @@ class _Reader:
         name = opening[1]
         position = _skip_space(self.text, opening.end())
         if self.text.startswith("{", position):
-            value, end, problem = _decode(self.text, position)
+            value, end, problem = decode(self.text, position)
             closed = True
-            if value is _NOTHING:
+            if value is NOTHING:
                 end, closed = self._end_of_broken(position, "</function>")
-                value = _repair(self.text[position:end])
+                value = mend(self.text[position:end], closed)
             if not isinstance(value, dict):
                 reason = f"not valid JSON: {problem}" if closed else "incomplete"
                 self.errors.append(f"The arguments of `{name}` are {reason}.")
@@ -291,8 +290,8 @@ class _Reader:
             return raw
         plain = raw.strip()
         literal = {"True": "true", "False": "false", "None": "null"}.get(plain, plain)
-        value, end, _ = _decode(literal, 0)
-        return raw if value is _NOTHING or literal[end:].strip() else value
+        value, end, _ = decode(literal, 0)
+        return raw if value is NOTHING or literal[end:].strip() else value
 
 
 def _skip_space(text: str, position: int) -> int:
@@ -303,67 +302,6 @@ def _skip_space(text: str, position: int) -> int:
 
 def _short(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    return value if math.isfinite(value) else _no_constant(digits)
-
-
-# strict=False: models write real newlines inside strings; NaN would not survive being written again
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_constant, parse_float=_finite)
-
-
-def _decode(text: str, start: int) -> tuple[Any, int, str]:
-    """One JSON value at `start`: (value, its end, ""), or (_NOTHING, start, what is wrong)."""
-    try:
-        value, end = _DECODER.raw_decode(text, start)
-        return _printable(value), end, ""
-    except RecursionError:
-        return _NOTHING, start, "it is nested too deeply"
-    except json.JSONDecodeError as error:
-        before = text[max(start, error.pos - 20) : error.pos]
-        return _NOTHING, start, f"{error.msg[0].lower()}{error.msg[1:]} after {before!r}"
-    except ValueError as error:
-        return _NOTHING, start, str(error)
-
-
-def _printable(value: Any) -> Any:
-    """Lone surrogates cannot be written as UTF-8 again; they become `?`."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_printable(item) for item in value]
-    if isinstance(value, dict):
-        return {_printable(key): _printable(item) for key, item in value.items()}
-    return value
-
-
-def _repair(text: str) -> Any:
-    """Mend quotes, commas and missing braces. A value cut off in the middle, or one that would lose or move
-    a single word in the mending, is not mended: a guess could write half a file."""
-    text = text.strip()
-    if not text.endswith(("}", "]")):
-        return _NOTHING
-    import json_repair
-
-    try:
-        value = _printable(json_repair.loads(text, skip_json_loads=True))
-        mended = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (ValueError, TypeError, IndexError, RecursionError):
-        return _NOTHING
-    same = isinstance(value, dict | list) and _words(mended) == _words(text)
-    return value if same else _NOTHING
-
-
-def _words(text: str) -> str:
-    """Letters and digits alone, without escapes; Python's constants count as JSON's."""
-    text = re.sub(r"\\u[0-9a-fA-F]{4}|\\.", "", text.replace("None", "null"), flags=re.DOTALL)
-    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 def _names_tool(item: Any, tools: dict[str, ToolSpec]) -> bool:
@@ -395,7 +333,7 @@ def _as_call(item: Any, *, lenient: bool) -> tuple[str, dict[str, Any]]:
         raise _NotACall(f"This repeats the declaration of `{name}` instead of calling it; give `arguments`.")
     arguments = item[key]
     if isinstance(arguments, str):
-        decoded, end, _ = _decode(arguments.strip() or "{}", 0)
+        decoded, end, _ = decode(arguments.strip() or "{}", 0)
         if isinstance(decoded, dict) and not arguments.strip()[end:].strip():
             arguments = decoded
     if arguments is None:

@@ -133,6 +133,8 @@ def test_what_is_no_call_stays_text(text: str) -> None:
             "`write_file` is incomplete",
         ),
         ("<tool_call>", "incomplete"),
+        ('<tool_call>{"name": "write_file", "arguments": {"path": "a", "content": "x = []', "incomplete"),
+        ('<tool_call>{"name": "write_file", "arguments": {"path": "a", "mode": {"b": 1}', "incomplete"),
         ("<tool_call></tool_call>", "empty"),
         ("<tool_call>read a.txt</tool_call>", "no JSON object: read a.txt"),
         ('<tool_call>{"arguments": {}}</tool_call>', "no `name`"),
