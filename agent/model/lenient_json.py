@@ -30,7 +30,7 @@ _DECODER = json.JSONDecoder(strict=False, parse_constant=_no_constant, parse_flo
 def decode(text: str, start: int) -> tuple[Any, int, str]:
     """One JSON value at `start`: (value, its end, ""), or (NOTHING, start, what is wrong)."""
     try:
-        value, end = _DECODER.rawdecode(text, start)
+        value, end = _DECODER.raw_decode(text, start)
         return _printable(value), end, ""
     except RecursionError:
         return NOTHING, start, "it is nested too deeply"
