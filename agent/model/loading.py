@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from agent.errors import ModelError
+from agent.model.attention import use_grouped_attention
 from agent.model.offline import go_offline
 from agent.model.packing import can_pack, pack_linears
 
@@ -78,8 +79,10 @@ def load_network(
         network = network.to(device)
     network.requires_grad_(False)
     network.eval()
-    if pack:
-        pack_linears(network)
+    if device.type == "cpu":
+        use_grouped_attention(network)
+        if pack:
+            pack_linears(network)
     return network
 
 
