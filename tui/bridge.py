@@ -1,8 +1,9 @@
 """From the runtime to Textual: holds the connection and turns its event stream into messages.
 
 Events are handed on in batches, at most 25 a second, so that 60 tokens a second cost 25 layouts and
-not 60. A connection that ends is told once and never mended silently: events of the meantime are
-fetched from the journal when the app connects again.
+not 60; fewer when the screen cannot keep up, so that keys always find room between two batches. A
+connection that ends is told once and never mended silently: events of the meantime are fetched from
+the journal when the app connects again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Connect = Callable[[], "Awaitable[RuntimeCalls]"]
 
 _BATCH_SECONDS = 1 / 25
+_SLOWEST_BATCH_SECONDS = 1 / 4
 
 
 class Happened(Message):
@@ -48,6 +50,8 @@ class Bridge:
         self._pumps: set[asyncio.Task[None]] = set()
         self._batch: list[Event] = []
         self._flush_at: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._pace = _BATCH_SECONDS
         self._followed: set[str] = set()
         self.calls: RuntimeCalls | None = None
         """The runtime; None while there is no connection."""
@@ -111,10 +115,15 @@ class Bridge:
     def _put(self, event: Event) -> None:
         self._batch.append(event)
         if self._flush_at is None:
-            self._flush_at = asyncio.get_running_loop().call_later(_BATCH_SECONDS, self._flush)
+            loop = asyncio.get_running_loop()
+            self._due = loop.time() + self._pace
+            self._flush_at = loop.call_at(self._due, self._flush)
 
     def _flush(self) -> None:
         if self._flush_at is not None:
+            # how late it comes says how long the screen was busy with the batch before
+            late = asyncio.get_running_loop().time() - self._due
+            self._pace = min(max(2 * late, _BATCH_SECONDS), _SLOWEST_BATCH_SECONDS)
             self._flush_at.cancel()
             self._flush_at = None
         if self._batch:

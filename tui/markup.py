@@ -26,6 +26,11 @@ _BARE_BEGUN = re.compile(
     r"\s*(?:`{1,3}(?:j|js|jso|json)?\s*)?(?:[\[{]\s*(?:\{\s*)?(?:\"(?:n|na|nam|name|name\")?\s*)?)?"
 )
 
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_CHUNK_CHARACTERS = 400
+# a line that begins with one of these may belong to what stands above it
+_UNSAFE_TO_CUT = " \t\n\r-*+0123456789|>[`~"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -72,6 +77,27 @@ def parts(raw: str, finished: bool) -> tuple[Part, ...]:
         found.append(_part(kind, start, end, raw, False))
         at = end + len(closing)
     return tuple(found)
+
+
+def chunks(text: str) -> tuple[str, ...]:
+    """Markdown cut into stretches of some hundred characters that can be laid out one by one.
+
+    Cuts only between plain paragraphs or headings, never inside lists, tables, quotes or code. Where
+    text was once cut stays the same while it grows.
+    """
+    cuts = [0]
+    at = 0
+    fence = ""
+    blank = False
+    for line in text.splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        if not fence and blank and at - cuts[-1] >= _CHUNK_CHARACTERS and line[0] not in _UNSAFE_TO_CUT:
+            cuts.append(at)
+        if mark is not None and (not fence or mark.group(1).startswith(fence)):
+            fence = "" if fence else mark.group(1)
+        blank = not line.strip()
+        at += len(line)
+    return tuple(text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True))
 
 
 def visible_text(raw: str) -> str:

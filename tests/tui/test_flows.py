@@ -23,7 +23,8 @@ from tui.widgets.completion_list import CompletionList
 from tui.widgets.notice import Notice
 from tui.widgets.prompt import Prompt
 from tui.widgets.queue_list import QueueList
-from tui.widgets.step_block import TextPart, ThoughtPart
+from tui.widgets.step_block import Chunk, TextPart, ThoughtPart
+from tui.widgets.transcript import Transcript
 from tui.widgets.turn_block import TurnBlock, UserMessage
 
 Make = Callable[..., NightSchoolApp]
@@ -132,7 +133,7 @@ async def test_streamed_text_and_thought(make_app: Make, runtime: FakeRuntime, s
         await settle(pilot)
         thought = pilot.app.screen.query_one(ThoughtPart)
         assert not thought.opened
-        shown = [part._written for part in pilot.app.screen.query(TextPart)]
+        shown = [part.written for part in pilot.app.screen.query(TextPart)]
         assert "An **answer**\n" in shown
         assert not any("tool_call" in text or "think" in text for text in shown)
         thought.focus()
@@ -169,7 +170,7 @@ async def test_the_closing_answer_of_finish(make_app: Make, runtime: FakeRuntime
         runtime.end(answer="All done.")
         await settle(pilot)
         assert not pilot.app.screen.query_one(CallBlock).display
-        assert "All done." in [part._written for part in pilot.app.screen.query(TextPart)]
+        assert "All done." in [part.written for part in pilot.app.screen.query(TextPart)]
 
 
 @pytest.mark.parametrize(("key", "allow"), [("y", True), ("n", False)])
@@ -481,7 +482,7 @@ async def test_tint_keeps_up_with_the_stream(make_app: Make, runtime: FakeRuntim
         assert "three" in str(part.query_one(".tinted").render())
         await pilot.press("ctrl+t")
         await settle(pilot)
-        assert part._written == "one two three "
+        assert part.written == "one two three "
 
 
 async def test_other_peoples_episodes_stay_out(make_app: Make, runtime: FakeRuntime, settle: Settle) -> None:
@@ -566,3 +567,45 @@ async def test_without_a_workspace(make_app: Make, runtime: FakeRuntime, settle:
         await pilot.press("enter")
         await settle(pilot)
     assert (runtime.requests[0].workspace, runtime.requests[0].attachments) == (None, ())
+
+
+async def test_what_is_far_rests_and_keeps_its_place(
+    make_app: Make, runtime: FakeRuntime, settle: Settle
+) -> None:
+    async with make_app(runtime).run_test() as pilot:
+        await settle(pilot)
+        transcript = pilot.app.screen.query_one(Transcript)
+        for number in range(12):
+            await send(pilot, settle, f"question {number}")
+            runtime.answer_with(f"Answer {number}.\n\n" + "- a point\n" * 8)
+            await settle(pilot)
+        transcript.rest_far()
+        await settle(pilot)
+        chunks = list(transcript.query(Chunk))
+        height = transcript.virtual_size.height
+        assert chunks[0].resting
+        assert not chunks[-1].resting
+        transcript.scroll_home(animate=False)
+        await settle(pilot)
+        transcript.rest_far()
+        await settle(pilot)
+        assert not chunks[0].resting
+        assert chunks[-1].resting
+        assert transcript.virtual_size.height == height
+        await pilot.resize_terminal(60, 30)
+        await settle(pilot)
+        assert [chunk for chunk in chunks if not chunk.resting]
+
+
+async def test_a_long_answer_is_laid_out_in_stretches(
+    make_app: Make, runtime: FakeRuntime, settle: Settle
+) -> None:
+    paragraphs = "\n\n".join(f"Paragraph {number} " + "word " * 60 for number in range(6))
+    async with make_app(runtime).run_test() as pilot:
+        await send(pilot, settle, "tell me")
+        for start in range(0, len(paragraphs), 50):
+            runtime.say(paragraphs[start : start + 50])
+        await settle(pilot)
+        part = pilot.app.screen.query(TextPart).first()
+        assert part.written == paragraphs
+        assert len(part.chunks) > 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memory.types import TokenSignal
 from tui import files
-from tui.markup import parts, visible_text
+from tui.markup import chunks, parts, visible_text
 from tui.slash import COMMANDS, NoSuchCommand, matching, parse
 from tui.themes import DAY, NIGHT, for_terminal
 from tui.tint import level, tinted
@@ -127,3 +127,26 @@ def test_sixteen_colours_get_a_native_theme() -> None:
     assert for_terminal(NIGHT, "standard") == "ansi-dark"
     assert for_terminal(DAY, "standard") == "ansi-light"
     assert for_terminal(NIGHT, "truecolor") == for_terminal(NIGHT, "256") == "night-school"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["word " * 30, "\n", "\n\n", "```\n", "- a\n", "# h\n", " b", "| a |\n"]), max_size=40
+    )
+)
+def test_stretches_are_stable_while_text_grows(pieces: list[str]) -> None:
+    text = ""
+    before: tuple[str, ...] = ()
+    for piece in pieces:
+        text += piece
+        now = chunks(text)
+        assert "".join(now) == text
+        assert now[: len(before) - 1] == before[:-1]
+        before = now
+
+
+def test_lists_and_code_stay_in_one_piece() -> None:
+    code = "```\n" + "a = 1\n\n" * 200 + "```\n"
+    items = "- one\n\n" * 200
+    assert len(chunks(code)) == len(chunks(items)) == 1
+    assert len(chunks(code + "\nafter\n")) == 2

@@ -13,6 +13,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tui.widgets.resting import Resting
+
 
 class FoldHead(Widget):
     """The line itself, as wide as there is room."""
@@ -31,7 +33,7 @@ class FoldHead(Widget):
         self._block.action_open_or_close()
 
 
-class FoldBlock(Vertical, can_focus=True):
+class FoldBlock(Resting, Vertical, can_focus=True):
     """Base: subclasses say what the line, the peek below it and the opened body are."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "open_or_close", "Open or close")]
@@ -68,6 +70,7 @@ class FoldBlock(Vertical, can_focus=True):
 
     def redraw(self) -> None:
         """Bring all three up to date."""
+        self.wake()
         peek_box, body_box = self.query_one(".fold-peek", Static), self.query_one(".fold-body", Static)
         body = self.body() if self.opened else None
         peek = None if self.opened else self.peek()

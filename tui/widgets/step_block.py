@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from tui.markup import Part, parts
+from tui.markup import Part, chunks, parts
 from tui.state import StepView
 from tui.tint import tinted
 from tui.widgets.call_block import CallBlock
 from tui.widgets.fold_block import FoldBlock, spread
+from tui.widgets.resting import Resting
 from tui.wording import clean, plural, short_count
+
+
+class Chunk(Resting, Markdown):
+    """A stretch of Markdown."""
+
+    def __init__(self) -> None:
+        super().__init__(open_links=False)
+        self.written = ""
+
+    async def write(self, text: str) -> None:
+        """Show this text."""
+        if text == self.written:
+            return
+        self.wake()
+        if self.written and text.startswith(self.written):
+            await self.append(text[len(self.written) :])
+        else:
+            await self.update(text)
+        self.written = text
 
 
 class TextPart(Vertical):
@@ -21,27 +43,38 @@ class TextPart(Vertical):
 
     def __init__(self) -> None:
         super().__init__()
-        self._written = ""
+        self._chunks: list[Chunk] = []
 
     def compose(self) -> ComposeResult:
-        yield Markdown(open_links=False)
+        yield Vertical(classes="chunks")
         yield Static(classes="tinted", markup=False)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The stretches of the text, in order."""
+        return self._chunks
+
+    @property
+    def written(self) -> str:
+        """The Markdown shown."""
+        return "".join(chunk.written for chunk in self._chunks)
 
     async def show(self, text: str, tint: Content | None) -> None:
         """Bring it up to date; Markdown is only ever appended to while text grows."""
-        markdown, static = self.query_one(Markdown), self.query_one(".tinted", Static)
-        markdown.display, static.display = tint is None, tint is not None
+        page, static = self.query_one(".chunks", Vertical), self.query_one(".tinted", Static)
+        page.display, static.display = tint is None, tint is not None
         if tint is not None:
             static.update(tint)
             return
-        text = clean(text)
-        if text == self._written:
-            return
-        if self._written and text.startswith(self._written):
-            await markdown.append(text[len(self._written) :])
-        else:
-            await markdown.update(text)
-        self._written = text
+        stretches = chunks(clean(text))
+        for number, stretch in enumerate(stretches):
+            if number == len(self._chunks):
+                self._chunks.append(Chunk())
+                await page.mount(self._chunks[number])
+            await self._chunks[number].write(stretch)
+        for stale in self._chunks[len(stretches) :]:
+            await stale.remove()
+        del self._chunks[len(stretches) :]
 
 
 class ThoughtPart(FoldBlock):
@@ -118,6 +151,15 @@ class StepBlock(Vertical):
         for _, part in self._parts:
             if isinstance(part, TextPart):
                 part.styles.margin = (0, 0, 1 if self.ends_in_calls else 0, 0)
+
+    def can_rest(self) -> Iterator[Resting]:
+        """What may rest while it is far from the window."""
+        for _, part in self._parts:
+            if isinstance(part, TextPart):
+                yield from part.chunks
+            elif isinstance(part, ThoughtPart):
+                yield part
+        yield from self._calls
 
     @property
     def ends_in_calls(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -13,6 +14,9 @@ from tui.widgets.ask_card import AskCard
 from tui.widgets.call_block import CallBlock
 from tui.widgets.notice import Level, Notice
 from tui.widgets.turn_block import TurnBlock
+
+# soon enough that scrolling a page finds the next one awake, seldom enough to cost nothing
+_REST_SECONDS = 0.1
 
 
 class EmptyState(Static):
@@ -47,6 +51,7 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__()
         self._workspace = workspace
         self._turns: list[TurnBlock] = []
+        self._rest_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield EmptyState(self._workspace)
@@ -71,6 +76,38 @@ class Transcript(VerticalScroll, can_focus=False):
                 await self.add(block)
             last = number == len(turns) - 1
             await self._turns[number].show(turn, episode.asks if episode and last else (), tint)
+        self._rest_soon()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._rest_soon()
+
+    def on_resize(self) -> None:
+        # what rests kept a height that no longer fits
+        for turn in self._turns:
+            for widget in turn.can_rest():
+                widget.wake()
+        self._rest_soon()
+
+    def _rest_soon(self) -> None:
+        if self._rest_timer is None and self.is_mounted:
+            self._rest_timer = self.set_timer(_REST_SECONDS, self.rest_far)
+
+    def rest_far(self) -> None:
+        """Let rest what is more than a window away from what is seen, and wake the others."""
+        self._rest_timer = None
+        if not self.is_attached:
+            return
+        height = self.size.height
+        top, bottom = self.region.y - height, self.region.bottom + height
+        for turn in self._turns:
+            for widget in turn.can_rest():
+                if not widget.region.height:
+                    continue
+                if widget.region.bottom < top or widget.region.y > bottom:
+                    widget.rest()
+                else:
+                    widget.wake()
 
     async def add(self, widget: Widget) -> None:
         """Put something at the end."""

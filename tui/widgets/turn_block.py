@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -10,6 +12,7 @@ from textual.widgets import Static
 from tui.markup import visible_text
 from tui.state import Ask, TurnView
 from tui.widgets.ask_card import AskCard, card_for
+from tui.widgets.resting import Resting
 from tui.widgets.step_block import StepBlock, TextPart
 from tui.wording import clean, duration, plural, short_count
 
@@ -35,6 +38,7 @@ class TurnBlock(Vertical):
         super().__init__()
         self._user = turn.user
         self._steps: list[StepBlock] = []
+        self._answer = TextPart()
         self._cards: dict[str, AskCard] = {}
         self._shown: tuple[TurnView, tuple[Ask, ...], bool] | None = None
 
@@ -42,7 +46,7 @@ class TurnBlock(Vertical):
         if self._user is not None:
             yield UserMessage(self._user.content)
         yield Vertical(classes="steps")
-        yield TextPart()
+        yield self._answer
         yield Vertical(classes="cards")
         yield Static(classes="ending", markup=False)
 
@@ -63,16 +67,21 @@ class TurnBlock(Vertical):
             await block.show(step, tint, hide_finish=bool(closing))
             before = self._steps[number - 1] if number else None
             block.space(tight=block.only_calls and before is not None and before.ends_in_calls)
-        answer = self.get_child_by_type(TextPart)
-        answer.display = bool(closing)
+        self._answer.display = bool(closing)
         if closing:
-            await answer.show(closing, None)
+            await self._answer.show(closing, None)
         await self._show_cards(asks)
         ending = self.query_one(".ending", Static)
         ending.display = turn.outcome is not None
         if turn.outcome is not None:
             ending.update(ending_line(turn, tint))
             ending.set_class(turn.outcome != "success", "-unhappy")
+
+    def can_rest(self) -> Iterator[Resting]:
+        """What may rest while it is far from the window."""
+        for step in self._steps:
+            yield from step.can_rest()
+        yield from self._answer.chunks
 
     def waiting_card(self) -> AskCard | None:
         """The oldest thing here that waits for a person."""
