@@ -2,7 +2,8 @@
 
 A step is a model turn and its tool results. Calls are in the journal before they run, the step before
 anyone sees it. A turn of the loop ends by the model's answer, by `finish`, or by a guard: steps, tokens,
-wall-clock time, identical calls in a row, or a second wrong call after its one repair turn.
+wall-clock time, identical calls in a row, or a second wrong call after its one repair turn. A call whose
+result still stands (nothing was changed since) is not made again: the model is asked to answer instead.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ from skills.tool import ToolSpec
 
 # stands for a call that could not be read, so that its error is answered like any other result
 UNREADABLE = "unreadable_call"
+
+
+# a small model that has what it needs often fetches it again instead of answering
+_REPEATED = "This call was made before and its result above still holds. Answer the user."
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class _Run:
         self._open: _OpenStep | None = None
         self._malformed_in_a_row = 0
         self._same_calls: list[str] = []
+        self._standing: set[str] = set()
+        self._answers_next = False
         self._refusal = ""
 
     async def run(self) -> RunFinished:
@@ -194,8 +201,15 @@ class _Run:
         return self._after_calls(await self._close_step(), malformed)
 
     async def _act(self, call: ToolCall) -> Done:
-        offered = [spec.name for spec in self._turn.specs]
-        done = await self._loop.acting.carry_out(call, self._turn.place, offered)
+        if _key(call) in self._standing:
+            self._answers_next = True
+            return Done(failed(call, _REPEATED))
+        offered = {spec.name: spec.risk for spec in self._turn.specs}
+        done = await self._loop.acting.carry_out(call, self._turn.place, list(offered))
+        if done.result.ok:
+            if offered[call.name] != "read":
+                self._standing.clear()
+            self._standing.add(_key(call))
         if done.result.refused:
             self._refusal = done.result.content
         elif done.result.ok:
@@ -220,10 +234,9 @@ class _Run:
                 "failure", reason=f"a wrong call again after its repair turn: {step.results[-1].content}"
             )
         for call in step.message.tool_calls:
-            key = json.dumps([call.name, call.arguments], sort_keys=True)
-            if key not in self._same_calls:
+            if _key(call) not in self._same_calls:
                 self._same_calls.clear()
-            self._same_calls.append(key)
+            self._same_calls.append(_key(call))
         limit = self._loop.budgets.repeat_limit
         if len(self._same_calls) >= limit:
             name = step.message.tool_calls[-1].name
@@ -238,7 +251,7 @@ class _Run:
             messages=tuple(self._messages),
             tools=self._turn.specs,
             max_tokens=max_tokens,
-            max_calls=self._loop.budgets.calls_per_turn,
+            max_calls=0 if self._answers_next else self._loop.budgets.calls_per_turn,
             temperature=self._loop.decoding.temperature,
             constrain=self._loop.decoding.constrain,
         )
@@ -299,3 +312,7 @@ class _Run:
                     tokens_after=tokens,
                 )
             )
+
+
+def _key(call: ToolCall) -> str:
+    return json.dumps([call.name, call.arguments], sort_keys=True)

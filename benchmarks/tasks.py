@@ -43,6 +43,17 @@ async def run_tasks(settings: Settings, only: frozenset[str] = frozenset()) -> A
                 }
 
 
+def sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many were done, in all and by kind."""
+    kinds = sorted({row["kind"] for row in rows})
+    return {
+        "n": len(rows),
+        "done": sum(row["done"] for row in rows),
+        "by_kind": {kind: sum(row["done"] for row in rows if row["kind"] == kind) for kind in kinds},
+        "seconds": sum(row["seconds"] for row in rows),
+    }
+
+
 def _lay_out(folder: Path, task: BenchTask) -> Path:
     workspace = folder / task.name
     workspace.mkdir()

@@ -94,6 +94,9 @@ class CallConstraint:
     def start(self, logits: Tensor, look: Look) -> Sequence[int]:
         """Decide whether this turn may call at all, and whether it opens with a call."""
         self._look = look
+        if self._request.max_calls == 0:
+            self._text_only = True
+            return ()
         if is_judged(self._request):
             names = self._grammar.first_tokens(self._request.tools)
             relevant = is_relevant(self._request, look(self._opening)[-1], names, self._embedder)

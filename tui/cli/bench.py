@@ -6,6 +6,7 @@ Each subcommand is a thin function over a module of `benchmarks`, imported when 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,52 @@ from tui.cli.output import Cli, json_option, print_json
 @click.group()
 def bench() -> None:
     """Measure the product on public and own benchmarks."""
+
+
+@bench.command()
+@click.option("--model", help="Catalogue name; else the setting.")
+@click.option("--only", multiple=True, help="Just this task; may be repeated.")
+@json_option
+@click.pass_obj
+def tasks(cli: Cli, model: str | None, only: tuple[str, ...], as_json: bool) -> None:
+    """Which of twenty small tasks the model finishes, each in a fresh workspace."""
+    import asyncio
+
+    from benchmarks.tasks import run_tasks, sum_up
+
+    async def work() -> list[dict[str, Any]]:
+        rows = []
+        async for row in run_tasks(cli.settings(model_name=model), frozenset(only)):
+            rows.append(row)
+            if as_json:
+                print_json(row)
+            else:
+                mark = "done" if row["done"] else f"not done ({row['outcome']}) {row['reason']}"
+                click.echo(
+                    f"{row['name']:<13} {row['kind']:<11} {row['steps']:>2} steps {row['seconds']:>6} s  {mark}"
+                )
+        return rows
+
+    result = sum_up(asyncio.run(work()))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{result['done']} of {result['n']} done in {result['seconds']:.0f} s")
+
+
+@bench.command()
+@click.option("--model", help="Catalogue name; else the setting.")
+@click.pass_obj
+def speed(cli: Cli, model: str | None) -> None:
+    """Loading, prefill, decoding and token counting, as one JSON object."""
+    from agent.build import chosen_model
+    from agent.config import cache_dir
+    from agent.model.weights import model_dir
+    from benchmarks.speed import run_speed
+    from benchmarks.tokens import run_tokens
+
+    folder = model_dir(chosen_model(cli.settings(model_name=model)).name, cache_dir())
+    print_json({"model": folder.name, "speed": run_speed(folder), "tokens": run_tokens(folder)})
 
 
 @bench.command()
