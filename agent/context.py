@@ -6,10 +6,11 @@ results the model has not answered yet are never touched.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from memory.types import Episode, Message
+from memory.types import Episode, Message, Step
 
 SYSTEM_PROMPT = (
     "You are Night School, an agent that works in a folder on the user's computer. "
@@ -21,6 +22,8 @@ SYSTEM_PROMPT = (
 ASK_PROMPT = "You are Night School, a helpful assistant. Answer the question briefly."
 _INSTRUCTIONS_CHARS = 4000
 _ATTACHMENT_CHARS = 6000
+_NAMES = 30
+_CALL_CHARS = 300
 # errs high for prose and code, so that savings are not overestimated
 _CHARS_PER_TOKEN = 5
 
@@ -40,6 +43,33 @@ def attachment_text(path: Path, shown: str) -> str:
     text = path.read_text(encoding="utf-8", errors="replace")
     cut = "" if len(text) <= _ATTACHMENT_CHARS else f"\n[the first {_ATTACHMENT_CHARS} characters]"
     return f"File {shown}:\n```\n{text[:_ATTACHMENT_CHARS]}\n```{cut}"
+
+
+def folder_text(workspace: Path) -> str:
+    """The names at the top of the workspace: a small model that does not see them makes paths up."""
+    names = sorted(p.name + "/" * p.is_dir() for p in workspace.iterdir() if not p.name.startswith("."))
+    if not names:
+        return "The working folder is empty."
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"In the working folder: {', '.join(names[:_NAMES])}{more}"
+
+
+def answer_prompt(user: Message, steps: Sequence[Step]) -> tuple[Message, ...]:
+    """A prompt for the closing words of a turn: the task and what was done, as plain text.
+
+    Small models that have seen calls in a conversation go on writing calls; asked this way they answer.
+    """
+    done = "\n\n".join(
+        f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)[:_CALL_CHARS]}\n{result.content}"
+        for step in steps
+        for call, result in zip(step.message.tool_calls, step.results, strict=True)
+        if result.ok
+    )
+    text = f"{user.content}\n\nThis was done:\n{done}\n\nTell the user the result in one or two sentences."
+    return (
+        Message(role="system", content=ASK_PROMPT, provenance="system"),
+        Message(role="user", content=text, provenance="tool"),
+    )
 
 
 def history(episode: Episode) -> list[Message]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agent.acting import Acting, Done, Workplace, failed
 from agent.bus import Bus
 from agent.config import AgentSettings, ModelSettings
-from agent.context import shorten_oldest
+from agent.context import answer_prompt, shorten_oldest
 from agent.errors import ModelError
 from agent.events import ContextCompacted, Progress, RunFinished, StepFinished, StepStarted, TokenGenerated
 from agent.model.base import GenerateRequest, PrefillProgress, TokenDelta, TurnEnd
@@ -40,7 +40,7 @@ UNREADABLE = "unreadable_call"
 
 
 # a small model that has what it needs often fetches it again instead of answering
-_REPEATED = "This call was made before and its result above still holds. Answer the user."
+_REPEATED = "This call was made before and its result still holds, so it was not made again."
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,9 @@ class _Run:
         await self._make_room(max_tokens)
         step = self._open = _OpenStep(index=self._turn.first_step + len(self._done))
         end = await self._generate(step, max_tokens)
+        if self._answers_next:
+            await self._close_step()
+            return self._answered(end.text.strip(), end.finish_reason)
         parsed = parse_calls(end.text, self._turn.specs, id_prefix=f"call_{step.index}")
         error = " ".join(parsed.errors)
         if error and not parsed.calls:
@@ -247,11 +250,14 @@ class _Run:
 
     async def _generate(self, step: _OpenStep, max_tokens: int) -> TurnEnd:
         episode_id = self._turn.place.episode_id
+        messages, tools = tuple(self._messages), self._turn.specs
+        if self._answers_next:
+            messages, tools = answer_prompt(self._turn.messages[-1], self._done), ()
         request = GenerateRequest(
-            messages=tuple(self._messages),
-            tools=self._turn.specs,
+            messages=messages,
+            tools=tools,
             max_tokens=max_tokens,
-            max_calls=0 if self._answers_next else self._loop.budgets.calls_per_turn,
+            max_calls=self._loop.budgets.calls_per_turn,
             temperature=self._loop.decoding.temperature,
             constrain=self._loop.decoding.constrain,
         )

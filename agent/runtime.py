@@ -20,7 +20,7 @@ from agent.archive import Archive
 from agent.bus import Bus
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.config import Settings
-from agent.context import attachment_text, history, system_message
+from agent.context import attachment_text, folder_text, history, system_message
 from agent.errors import ModelError, UsageError
 from agent.events import (
     EpisodeStarted,
@@ -345,7 +345,9 @@ class Runtime:
             messages = history(before)
         recalled = await self._archive.recall(request.text, self._recall_tokens(), job.episode_id)
         helps = [attachment_text(workspace / path, path) for path in request.attachments]
-        context = "\n\n".join([*helps, *([recalled.text] if recalled.text else [])])
+        if before is None:
+            helps.append(await asyncio.to_thread(folder_text, workspace))
+        context = "\n\n".join([*([recalled.text] if recalled.text else []), *helps])
         user = Message(role="user", content=request.text, context=context, provenance="user")
         await self._bus.publish(TaskAccepted(episode_id=job.episode_id, message=user))
         home, settings = self._parts.home, self._parts.settings

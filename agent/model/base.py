@@ -45,8 +45,7 @@ class GenerateRequest(Record):
     seed: int | None = None
     """Seed of the sampling; None draws one."""
     max_calls: int = 16
-    """Most tool calls in the turn, which ends after them; 0 asks for text alone. Held only where
-    `constrain` is."""
+    """Most tool calls in the turn, which ends after them; held only where `constrain` is."""
     constrain: bool = True
     """Constrain tool calls to the tools' schemas (only where `tools` is not empty)."""
 

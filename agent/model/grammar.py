@@ -20,6 +20,7 @@ import regex
 from agent.errors import ModelError
 from agent.model.base import GenerateRequest
 from agent.model.constraint import Constraint, ConstraintFactory, Look
+from agent.model.optional_arguments import leave_out_unsure
 from agent.model.relevance import Embed, is_judged, is_relevant
 from agent.model.tool_grammar import ToolGrammar
 
@@ -36,6 +37,7 @@ _OPENED = regex.compile(
     r"(?:```[a-z_]*\s*)?(?:\[\s*)?\{\s*(?:\"type\":\s*\"function\",\s*\"function\":\s*\{\s*)?\"name\"\s*:\s*\""
     r"|(?:```[a-z_]*\s*)?<(?:tool_call|tools|function=)"
 )
+_TO_ARGUMENTS = regex.compile(r"[^\"\n]*\"\s*,\s*\"(?:arguments|parameters)\"")
 # Tokens to look ahead for such an opening; with a fence and line breaks it takes about ten.
 _LOOK_AHEAD = 14
 _OPENERS = ('{"', "{\n", "[{", "[\n")
@@ -77,6 +79,8 @@ class CallConstraint:
         self._tag = grammar.tag
         self._opening = [self._tag, *self._tokens.encode_ordinary(OPENING)]
         (self._newline,) = self._tokens.encode_ordinary("\n")
+        # with a tool that talks or finishes, a call of a made-up name is best led to an offered one
+        self._can_decline = any(tool.risk == "none" for tool in request.tools)
         self._look: Look | None = None
         self._text_only = False
         self._text = ""
@@ -94,12 +98,11 @@ class CallConstraint:
     def start(self, logits: Tensor, look: Look) -> Sequence[int]:
         """Decide whether this turn may call at all, and whether it opens with a call."""
         self._look = look
-        if self._request.max_calls == 0:
-            self._text_only = True
-            return ()
         if is_judged(self._request):
             names = self._grammar.first_tokens(self._request.tools)
-            relevant = is_relevant(self._request, look(self._opening)[-1], names, self._embedder)
+            opens = float(logits.softmax(-1)[self._openers()].sum())
+            at_name = look(self._opening)[-1]
+            relevant = is_relevant(self._request, at_name, names, opens, self._embedder)
             self._text_only = not relevant
             return self._open() if relevant else ()
         return self._open() if self._leans_to_call(logits) else ()
@@ -134,6 +137,7 @@ class CallConstraint:
 
     def _mask_call(self, logits: Tensor, matcher: GrammarMatcher) -> Tensor:
         allowed = self._grammar.mask(logits, matcher)
+        leave_out_unsure(self._grammar, allowed, matcher)
         self._forced = int((allowed > -float("inf")).sum()) == 1
         return allowed
 
@@ -207,8 +211,25 @@ class CallConstraint:
                 return False
             following = self._look(ahead)[-1]
             if text and not match.partial:
-                return "<" in text or self._names_tool(following)
+                if "<" in text or self._names_tool(following):
+                    return True
+                return self._can_decline and self._goes_on_to_arguments(ahead)
             ahead.append(int(following.argmax()))
+        return False
+
+    def _goes_on_to_arguments(self, ahead: Sequence[int]) -> bool:
+        """Whether the JSON opened by `ahead` is a call, if of no offered tool, and not some other object."""
+        assert self._look is not None
+        tokens, rest = list(ahead), ""
+        while len(tokens) <= 2 * _LOOK_AHEAD:
+            following = int(self._look(tokens)[-1].argmax())
+            tokens.append(following)
+            rest += self._grammar.text(following)
+            match = _TO_ARGUMENTS.match(rest, partial=True)
+            if match is None or following == self._grammar.end:
+                return False
+            if not match.partial:
+                return True
         return False
 
     def _names_tool(self, logits: Tensor) -> bool:

@@ -71,11 +71,34 @@ async def test_a_wrong_call_gets_one_repair_turn(make_runtime: MakeRuntime, work
     assert end.outcome == "failure" and "repair" in end.reason
 
 
-async def test_identical_calls_end_the_task(make_runtime: MakeRuntime, workspace: Path) -> None:
-    runtime = await make_runtime([call("list_files")] * 10)
+async def test_a_call_that_fails_the_same_way_again_ends_the_task(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime([call("read_file", path="missing.txt")] * 10)
     end, _ = await finished(runtime, request(workspace))
     assert (end.outcome, end.steps) == ("failure", 3)
-    assert "list_files" in end.reason
+    assert "read_file" in end.reason
+
+
+async def test_a_call_whose_result_stands_is_answered_from_it(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    (workspace / "a.txt").write_text("seven")
+    runtime = await make_runtime([call("read_file", path="a.txt")] * 2 + ["It says seven."])
+    end, _ = await finished(runtime, request(workspace, "What does a.txt say?"))
+    assert (end.outcome, end.answer, end.steps) == ("success", "It says seven.", 3)
+    asked = runtime._parts.model._model.requests[-1]  # type: ignore[union-attr]
+    assert not asked.tools and "seven" in asked.messages[-1].content
+
+
+async def test_a_command_may_run_again_after_a_change(make_runtime: MakeRuntime, workspace: Path) -> None:
+    look = call("run_shell", command="cat a.txt")
+    change = call("write_file", path="a.txt", content="two")
+    (workspace / "a.txt").write_text("one")
+    runtime = await make_runtime([look, change, look, "done"])
+    end, _ = await finished(runtime, request(workspace))
+    results = [step.results[0].content for step in (await runtime.episode("last")).steps[:3]]
+    assert end.outcome == "success" and "one" in results[0] and "two" in results[2]
 
 
 @pytest.mark.parametrize(

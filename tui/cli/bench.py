@@ -36,7 +36,7 @@ def tasks(cli: Cli, model: str | None, only: tuple[str, ...], as_json: bool) -> 
             if as_json:
                 print_json(row)
             else:
-                mark = "done" if row["done"] else f"not done ({row['outcome']}) {row['reason']}"
+                mark = "done" if row["done"] else f"{row['outcome']} {row['reason']}"
                 click.echo(
                     f"{row['name']:<13} {row['kind']:<11} {row['steps']:>2} steps {row['seconds']:>6} s  {mark}"
                 )
