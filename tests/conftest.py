@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import agent.model  # noqa: F401  sets how torch's threads wait, before torch is imported
 from tests.tiny_qwen import build_tiny_qwen
 
 

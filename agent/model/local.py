@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,15 @@ class LocalModel:
         if threads is not None:
             torch.set_num_threads(threads)
         place = choose_device(device)
-        network = load_network(folder, place, dtype or choose_dtype(place), quantization, pack)
-        tokens = Tokens.load(folder)
+        # The tokenizers take about as long as the weights; side by side they cost nothing more.
+        with ThreadPoolExecutor(1) as beside:
+            reading = beside.submit(lambda: (Tokens.load(folder), load_tokenizer(folder)))
+            network = load_network(folder, place, dtype or choose_dtype(place), quantization, pack)
+            tokens, tokenizer = reading.result()
         return cls(
             name,
             network,
-            Chat.of_tokenizer(load_tokenizer(folder), tokens),
+            Chat.of_tokenizer(tokenizer, tokens),
             tokens,
             context_tokens=context_tokens,
             constraint_factory=constraint_factory,

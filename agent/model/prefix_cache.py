@@ -113,7 +113,7 @@ class Sequence:
         """A sequence of its own with the first `length` tokens."""
         twin = Sequence(len(self.cache.layers), self.key)
         twin.tokens = self.tokens[:length]
-        with torch.inference_mode():
+        with torch.no_grad():
             for mine, theirs in zip(self.cache.layers, twin.cache.layers, strict=True):
                 theirs.update(mine.keys[:, :, :length], mine.values[:, :, :length])
         return twin

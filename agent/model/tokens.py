@@ -66,10 +66,10 @@ class Tokens:
         normaliser = data.get("normalizer") or {"type": "NFC"}
         if normaliser["type"] != "NFC" or pieces[1]["type"] != "ByteLevel" or pieces[1]["add_prefix_space"]:
             raise ValueError("its normaliser or pre-tokeniser is another")
-        to_byte = _byte_alphabet()
+        table = str.maketrans(_byte_alphabet())
         added = {token["content"]: int(token["id"]) for token in data.get("added_tokens", ())}
         ranks = {
-            bytes(to_byte[character] for character in text): rank
+            text.translate(table).encode("latin-1"): rank
             for text, rank in vocabulary.items()
             if text not in added
         }

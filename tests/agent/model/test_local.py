@@ -46,17 +46,47 @@ def ask(say: Say) -> Callable[..., GenerateRequest]:
     return make
 
 
-def test_greedy_tokens_are_those_of_transformers_generate(tiny: Any, ask: Any) -> None:
+def test_greedy_tokens_are_those_of_transformers_generate(tiny: Any, tiny_qwen_dir: Path, ask: Any) -> None:
+    import transformers
+
+    stock = transformers.AutoModelForCausalLM.from_pretrained(tiny_qwen_dir, dtype=torch.float32)
     for text in ("read the file", "the quick brown fox", "日本語", "x" * 700):
         request = ask(text, max_tokens=40)
         prompt = tiny.chat.prompt(request.messages)
-        expected = tiny.network.generate(
+        expected = stock.generate(
             torch.tensor([prompt]), max_new_tokens=40, do_sample=False, eos_token_id=list(tiny.end_tokens)
         )[0, len(prompt) :].tolist()
         tokens, end = collect(tiny, request)
         assert chosen(tokens) == expected
         assert end.text == "".join(delta.text for delta in tokens)
         assert end.usage.generated == len(expected)
+
+
+@pytest.mark.real_model
+def test_the_real_model_decodes_as_transformers_does_and_reuses_its_prefix(real_dir: Path, say: Say) -> None:
+    import transformers
+
+    model = LocalModel.load(real_dir, real_dir.name, context_tokens=2048)
+    start = (say("system", "Answer in one short sentence."), say("user", "What is the capital of France?"))
+    prompt = model.chat.prompt(start)
+    tokens, end = collect(model, GenerateRequest(messages=start, max_tokens=24))
+    assert "Paris" in end.text
+    assert end.finish_reason == "stop"
+    stock = transformers.AutoModelForCausalLM.from_pretrained(real_dir, dtype=model.network.dtype)
+    expected = stock.generate(
+        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=24, do_sample=False
+    )
+    assert chosen(tokens) == expected[0, len(prompt) :].tolist()
+    following = (*start, say("assistant", end.text), say("user", "Say it again."))
+    _, second = collect(model, GenerateRequest(messages=following, max_tokens=24))
+    assert second.usage.prefilled == second.usage.prompt - len(prompt) - len(tokens) + 1
+    good, bad = model.score(
+        [
+            ScoreRequest(messages=start, completion=city)
+            for city in ("The capital of France is Paris.", "Oslo.")
+        ]
+    )
+    assert good.mean > bad.mean
 
 
 def test_signals_are_those_of_a_naive_pass(tiny: Any, ask: Any) -> None:
