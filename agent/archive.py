@@ -75,9 +75,10 @@ class Archive:
         return await self._in_thread(self._journal.interrupted)
 
     async def catch_up(self) -> None:
-        """Put into the tables what the journal has and they lack."""
+        """Put into the tables what the journal has and they lack, vectors included."""
         try:
             await self._in_thread(lambda: catch_up(self._journal, self._store))
+            await self._in_thread(self._store.embed_missing)
         except StoreError as error:
             log.warning("the tables are behind the journal: %s", error)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from agent.events import Event, is_durable
 from agent.journal import Journal
@@ -79,7 +79,7 @@ class Bus:
             self._changed.clear()
             await self._changed.wait()
 
-    async def subscribe(self, episode_id: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    async def subscribe(self, episode_id: str | None = None, after: int = 0) -> AsyncGenerator[Event, None]:
         """Events of an episode (None: of all): the journalled ones past `after` when an episode is
         named, then the live ones. Ends when the consumer closes it."""
         listener = _Listener(episode_id)

@@ -7,7 +7,7 @@ Failures are `NightSchoolError`s (UsageError, ModelError, HomeError, …) on bot
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from agent.events import Event
@@ -103,7 +103,7 @@ class RuntimeCalls(Protocol):
     async def submit(self, request: TaskRequest) -> str:
         """Queue a task; returns its episode id at once. Raises UsageError when it makes no sense."""
 
-    def events(self, episode_id: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    def events(self, episode_id: str | None = None, after: int = 0) -> AsyncGenerator[Event, None]:
         """Events from now on, preceded by the journalled ones with seq > `after` of that episode
         (or none replayed when `episode_id` is None). Never ends by itself."""
 

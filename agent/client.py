@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,7 @@ class RemoteRuntime:
         submitted: str = await self._call("submit", request=request)
         return submitted
 
-    async def events(self, episode_id: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, episode_id: str | None = None, after: int = 0) -> AsyncGenerator[Event, None]:
         number = next(self._numbers)
         queue = self._streams[number] = asyncio.Queue()
         try:

@@ -131,4 +131,4 @@ class _Connection:
         except ConnectionError:
             pass
         finally:
-            await events.aclose()  # type: ignore[attr-defined]
+            await events.aclose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -113,7 +113,7 @@ class Runtime:
         self._wake.set()
         return episode_id
 
-    def events(self, episode_id: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+    def events(self, episode_id: str | None = None, after: int = 0) -> AsyncGenerator[Event, None]:
         return self._bus.subscribe(episode_id, after)
 
     async def interrupt(self, episode_id: str) -> bool:

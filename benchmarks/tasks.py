@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from agent.calls import TaskRequest
+from agent.calls import RuntimeCalls, TaskRequest
 from agent.config import Settings
 from agent.connect import open_runtime
 from agent.events import RunFinished
@@ -24,23 +24,28 @@ async def run_tasks(settings: Settings, only: frozenset[str] = frozenset()) -> A
                     continue
                 workspace = _lay_out(Path(folder), task)
                 episode_id = await runtime.submit(TaskRequest(text=task.text, workspace=str(workspace)))
-                async for event in runtime.events(episode_id):
-                    if isinstance(event, RunFinished) and event.episode_id == episode_id:
-                        break
+                end = await _end(runtime, episode_id)
                 episode = await runtime.episode(episode_id)
                 yield {
                     "name": task.name,
                     "kind": task.kind,
-                    "done": task.check(workspace, event.answer),
-                    "outcome": event.outcome,
-                    "reason": event.reason,
-                    "answer": event.answer,
-                    "steps": event.steps,
-                    "generated": event.tokens.generated,
+                    "done": task.check(workspace, end.answer),
+                    "outcome": end.outcome,
+                    "reason": end.reason,
+                    "answer": end.answer,
+                    "steps": end.steps,
+                    "generated": end.tokens.generated,
                     "prompt": [step.usage.prompt for step in episode.steps],
                     "prefilled": [step.usage.prefilled for step in episode.steps],
-                    "seconds": round(event.seconds, 1),
+                    "seconds": round(end.seconds, 1),
                 }
+
+
+async def _end(runtime: RuntimeCalls, episode_id: str) -> RunFinished:
+    async for event in runtime.events(episode_id):
+        if isinstance(event, RunFinished) and event.episode_id == episode_id:
+            return event
+    raise AssertionError("an event stream never ends by itself")
 
 
 def sum_up(rows: list[dict[str, Any]]) -> dict[str, Any]:

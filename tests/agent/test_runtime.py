@@ -168,7 +168,7 @@ async def test_asking_ends_when_the_last_listener_leaves(make_runtime: MakeRunti
     async for event in events:
         if isinstance(event, ApprovalRequested):
             break
-    await events.aclose()  # type: ignore[attr-defined]
+    await events.aclose()
     await runtime.drain()
     assert (await runtime.episode(episode_id)).outcome == "refused"
 

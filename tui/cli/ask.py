@@ -34,7 +34,9 @@ def ask(
 
     if batch is not None and question:
         raise UsageError("Give a question or --batch FILE, not both.")
-    items = list(_read_batch(batch)) if batch else [{"id": None, "question": " ".join(question)}]
+    items: list[dict[str, Any]] = [{"id": None, "question": " ".join(question)}]
+    if batch:
+        items = list(_read_batch(batch))
 
     async def work() -> None:
         async with open_session(cli, model_name) as runtime:

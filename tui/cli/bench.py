@@ -37,9 +37,8 @@ def tasks(cli: Cli, model: str | None, only: tuple[str, ...], as_json: bool) -> 
                 print_json(row)
             else:
                 mark = "done" if row["done"] else f"{row['outcome']} {row['reason']}"
-                click.echo(
-                    f"{row['name']:<13} {row['kind']:<11} {row['steps']:>2} steps {row['seconds']:>6} s  {mark}"
-                )
+                cost = f"{row['steps']:>2} steps {row['seconds']:>6} s"
+                click.echo(f"{row['name']:<13} {row['kind']:<11} {cost}  {mark}")
         return rows
 
     result = sum_up(asyncio.run(work()))

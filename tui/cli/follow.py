@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import click
@@ -150,7 +150,7 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
         past_turns = len((await runtime.episode(request.continue_episode)).turns)
     episode_id = await runtime.submit(request)
     with _signals(lambda: asyncio.ensure_future(runtime.interrupt(episode_id))):
-        async with contextlib.aclosing(_closable(runtime.events(episode_id))) as events:
+        async with contextlib.aclosing(runtime.events(episode_id)) as events:
             async for event in events:
                 if past_turns:
                     past_turns -= isinstance(event, RunFinished)
@@ -161,16 +161,6 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
                     return event
                 await _answer(runtime, event)
     raise AssertionError("an event stream never ends by itself")
-
-
-async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    try:
-        async for event in events:
-            yield event
-    finally:
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
 
 
 async def _answer(runtime: RuntimeCalls, event: Event) -> None:
@@ -200,7 +190,7 @@ async def _read_line(prompt: str) -> str:
 
 
 @contextlib.contextmanager
-def _signals(interrupt: Callable[[], object]):  # type: ignore[no-untyped-def]
+def _signals(interrupt: Callable[[], object]) -> Iterator[None]:
     """Ctrl+C and SIGTERM interrupt; SIGHUP lets go of the terminal and goes on."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupt)

@@ -92,7 +92,7 @@ def report_errors() -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # whoever read our output has gone; there is nobody left to tell
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(FAILED)
     except Exception as error:
         from agent.errors import NightSchoolError

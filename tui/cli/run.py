@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from tui.cli.output import Cli, json_option
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 
-def continue_option(function):  # type: ignore[no-untyped-def]
+
+def continue_option(function: _F) -> _F:
     """Adds `--continue [ID]` as `continue_episode`: `last` without an id."""
     return click.option(
         "--continue",
