@@ -13,6 +13,7 @@ from agent.model.base import GenerateRequest, TokenDelta, TurnEnd
 from memory.types import Message
 
 _WORDS = "The school keeps a ledger of every lesson, and each night the pupils read it again in silence. "
+_QUESTION = "Tell a very long story that goes on from here, with many details."
 
 
 def run_speed(
@@ -42,8 +43,8 @@ def run_speed(
     decode: list[float] = []
     for number in range(rounds):
         # A different beginning, so that no prefix is found.
-        message = Message(role="user", content=f"Round {number}. {text}", provenance="user")
-        request = GenerateRequest(messages=(message,), max_tokens=decode_tokens, temperature=1.0, seed=number)
+        message = Message(role="user", content=f"Round {number}. {text}{_QUESTION}", provenance="user")
+        request = GenerateRequest(messages=(message,), max_tokens=decode_tokens)
         began = time.perf_counter()
         moments: list[float] = []
         for delta in model.stream(request):
