@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sandbox.attacks.stage import Check
+from sandbox.base import Command, ExecResult, Limits
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.cgroups import find_cgroups
 from sandbox.contract import CHECKS, run_check
@@ -39,3 +42,27 @@ def test_checks_are_named_and_described() -> None:
     names = [check.name for check in CHECKS]
     assert len(set(names)) == len(names)
     assert all(check.description.endswith((".", "anywhere.")) for check in CHECKS)
+
+
+class _Altered:
+    """A sandbox that runs something else than asked, to see that the contract notices."""
+
+    name = "altered"
+
+    def __init__(self, inner: BubblewrapSandbox, memory_times: int = 1, argv: tuple[str, ...] = ()) -> None:
+        self._inner = inner
+        self._memory_times = memory_times
+        self._argv = argv
+
+    async def probe(self) -> None:
+        await self._inner.probe()
+
+    async def run(self, command: Command, limits: Limits) -> ExecResult:
+        more = replace(limits, memory_bytes=limits.memory_bytes * self._memory_times)
+        return await self._inner.run(replace(command, argv=self._argv or command.argv), more)
+
+
+@pytest.mark.parametrize("altered", [{"memory_times": 8}, {"argv": ("false",)}], ids=["generous", "lazy"])
+async def test_memory_of_all_notices(bubblewrap: BubblewrapSandbox, altered: dict[str, Any]) -> None:
+    check = next(check for check in CHECKS if check.name == "limits_memory_of_all")
+    assert not (await run_check(_Altered(bubblewrap, **altered), check)).passed
