@@ -94,6 +94,53 @@ class MemorySettings(_Section):
     """Tokens for recalled episodes in a task's prompt; 0 recalls nothing."""
 
 
+class LearningSettings(_Section):
+    review: Literal["auto", "manual"] = "auto"
+    """`auto` lets the gate's verdicts stand, `manual` trains nothing before you approve it."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """Least score of an episode that changes weights."""
+    lessons_per_night: int = Field(default=50, ge=1)
+    """Most new lessons of one night; the rest waits for the next."""
+    phrasings: int = Field(default=10, ge=2)
+    """Ways to ask for each lesson that are trained."""
+    tries: int = Field(default=3, ge=1)
+    """Nights a lesson is tried before it is left to retrieval."""
+
+
+class SleepSettings(_Section):
+    schedule: str = "30 2 * * *"
+    """When to sleep: five cron fields, or empty for never."""
+    idle_minutes: int = Field(default=0, ge=0)
+    """Sleep after this long without work, if there is something to learn; 0 never."""
+    quiet_hours: str = ""
+    """Never begin a night in these hours, such as `09:00-18:00`."""
+    max_minutes: float = Field(default=0, ge=0)
+    """Wall-clock budget of one night; 0 means none."""
+    distill_every: int = Field(default=10, ge=0)
+    """Nights between distillations of everything learned into one fresh adapter; 0 never."""
+
+
+class TrainingSettings(_Section):
+    layers: float = Field(default=0.33, gt=0, le=1)
+    """Share of the layers, from the top, that carry the adapter; those below are computed once."""
+    rank: int = Field(default=16, ge=1)
+    """LoRA rank; alpha is twice that."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak learning rate; larger models want less."""
+    passes: int = Field(default=8, ge=1)
+    """Most passes over the new lessons."""
+    batch_items: int = Field(default=16, ge=1)
+    """Items of one step."""
+    ce_share: float = Field(default=0.6, ge=0, le=1)
+    """How much the answer's words count against the teacher's distribution."""
+    rehearsal_share: float = Field(default=0.3, ge=0, lt=1)
+    """Share of trained tokens spent on old lessons."""
+    anchor_share: float = Field(default=0.2, ge=0, lt=1)
+    """Share of trained tokens that hold general ability in place."""
+    seed: int = 0
+    """Of everything random at night."""
+
+
 class TuiSettings(_Section):
     theme: str = "night-school"
     """`night-school`, `day-school`, or any Textual theme."""
@@ -114,6 +161,12 @@ class Settings(_Section):
     """How commands are isolated and limited."""
     memory: MemorySettings = MemorySettings()
     """What is recalled."""
+    learning: LearningSettings = LearningSettings()
+    """What deserves a change of weights."""
+    sleep: SleepSettings = SleepSettings()
+    """When the nights are."""
+    training: TrainingSettings = TrainingSettings()
+    """How a night trains."""
     tui: TuiSettings = TuiSettings()
     """The Textual app."""
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agent.events import (
+    EpisodeJudged,
     EpisodeStarted,
     EpisodeUndone,
     Event,
@@ -22,6 +23,7 @@ from agent.events import (
 )
 from agent.journal import Journal
 from memory.types import Episode, Feedback, Message, Step, Turn
+from memory.verdict import Verdict
 
 _LOST = Message(role="user", content="(this message was lost from the journal)", provenance="system")
 
@@ -39,6 +41,7 @@ class EpisodeLog:
     _steps: list[Step] = field(default_factory=list)
     _feedback: list[Feedback] = field(default_factory=list)
     _undone: bool = False
+    _verdict: Verdict | None = None
 
     def add(self, event: Event) -> None:
         """Take in the next event. Kinds that leave no trace in an episode are ignored."""
@@ -63,6 +66,9 @@ class EpisodeLog:
                 return
             case EpisodeUndone():
                 self._undone = True
+                return
+            case EpisodeJudged():
+                self._verdict = event.verdict
                 return
             case _:
                 return
@@ -98,6 +104,7 @@ class EpisodeLog:
             ended_at=self._last,
             feedback=tuple(self._feedback),
             undone=self._undone,
+            verdict=self._verdict,
         )
 
     def _close(self, outcome: str, answer: str) -> None:

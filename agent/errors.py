@@ -25,3 +25,7 @@ class WeightsMissing(ModelError):
 
 class HomeError(NightSchoolError):
     """The home folder cannot be used: read-only, full, owned, or of a newer version."""
+
+
+class LearningError(NightSchoolError):
+    """A night, a lesson or an adapter that cannot be worked with as asked."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from memory.learning import Lesson
 from memory.types import (
     EpisodeKind,
     Feedback,
@@ -24,6 +25,12 @@ from memory.types import (
     ToolCall,
     now,
 )
+from memory.verdict import Verdict
+
+NightStage = Literal["select", "lessons", "train", "exam", "promote", "report"]
+NightOutcome = Literal["promoted", "nothing", "failed", "stopped", "error"]
+"""`nothing`: there was nothing to learn; `failed`: the exam was not passed; `stopped`: by the user or the
+time budget; `error`: something broke, and nothing changed."""
 
 
 class _Event(Record):
@@ -179,6 +186,96 @@ class TokenGenerated(_Event):
     """Its signals."""
 
 
+class EpisodeJudged(_Event):
+    """The gate, or the user, decided what becomes of an episode."""
+
+    kind: Literal["episode_judged"] = "episode_judged"
+    verdict: Verdict
+    """With reasons."""
+
+
+class LessonKept(_Event):
+    """A lesson as it now stands; the newest one with an id counts."""
+
+    kind: Literal["lesson_kept"] = "lesson_kept"
+    lesson: Lesson
+    """The whole lesson."""
+
+
+class NightStarted(_Event):
+    """A night began, or went on after an interruption."""
+
+    kind: Literal["night_started"] = "night_started"
+    night: str
+    """Its id."""
+    resumed: bool = False
+    """Whether it goes on from a finished stage."""
+
+
+class NightFinished(_Event):
+    """A night is over."""
+
+    kind: Literal["night_finished"] = "night_finished"
+    night: str
+    """Its id."""
+    outcome: NightOutcome
+    """How it ended."""
+    reason: str = ""
+    """Why, where that needs saying."""
+    adapter: str | None = None
+    """The candidate, promoted or not."""
+    learned: tuple[str, ...] = ()
+    """Lessons that are in the weights now."""
+    seconds: float = 0.0
+    """Wall-clock time."""
+
+
+class AdapterActivated(_Event):
+    """Another adapter, or none, is in service."""
+
+    kind: Literal["adapter_activated"] = "adapter_activated"
+    adapter: str | None
+    """Its id; None is the base model alone."""
+    digest: str = ""
+    """Digest of the served weights, as proven in memory."""
+    why: str
+    """`promotion`, `rollback`, `forget` or `user`."""
+
+
+class SnapshotTaken(_Event):
+    """The state was given a name."""
+
+    kind: Literal["snapshot_taken"] = "snapshot_taken"
+    snapshot: str
+    """Its id."""
+    name: str
+    """Its name."""
+
+
+class RolledBack(_Event):
+    """Memory, adapters, skills and settings went back to a snapshot."""
+
+    kind: Literal["rolled_back"] = "rolled_back"
+    snapshot: str
+    """Its id."""
+    history: tuple[tuple[int, int], ...]
+    """Journal positions that count from here on, besides those after this event."""
+    undo: str
+    """The snapshot that was taken just before."""
+
+
+class Forgotten(_Event):
+    """Episodes or lessons were forgotten for good; nothing of their text is in this event."""
+
+    kind: Literal["forgotten"] = "forgotten"
+    episodes: tuple[str, ...] = ()
+    """Ids."""
+    lessons: tuple[str, ...] = ()
+    """Ids."""
+    adapters: tuple[str, ...] = ()
+    """Adapters taken out of service because they descend from them."""
+
+
 class Progress(_Event):
     """Something long is under way (passing)."""
 
@@ -193,6 +290,28 @@ class Progress(_Event):
     """Out of how much; 0 when unknown."""
 
 
+class NightProgress(_Event):
+    """A night goes on (passing)."""
+
+    kind: Literal["night_progress"] = "night_progress"
+    night: str
+    """Its id."""
+    stage: NightStage
+    """Where it is."""
+    text: str = ""
+    """For a person."""
+    done: float = 0.0
+    """How much of the stage, in the unit of `total`."""
+    total: float = 0.0
+    """Out of how much; 0 when unknown."""
+    loss: float | None = None
+    """Training loss of the latest step."""
+    known: int | None = None
+    """New lessons the candidate knows so far."""
+    tokens_per_second: float | None = None
+    """Trained."""
+
+
 DurableEvent = (
     EpisodeStarted
     | TaskAccepted
@@ -205,8 +324,16 @@ DurableEvent = (
     | RunFinished
     | FeedbackGiven
     | EpisodeUndone
+    | EpisodeJudged
+    | LessonKept
+    | NightStarted
+    | NightFinished
+    | AdapterActivated
+    | SnapshotTaken
+    | RolledBack
+    | Forgotten
 )
-PassingEvent = TokenGenerated | Progress
+PassingEvent = TokenGenerated | Progress | NightProgress
 Event = Annotated[DurableEvent | PassingEvent, Field(discriminator="kind")]
 
 _adapter: TypeAdapter[Any] = TypeAdapter(Event)

@@ -9,3 +9,7 @@ class StoreError(Exception):
 
 class UnknownEpisode(StoreError):
     """No episode has this id, or several begin with it. The message names what was asked for."""
+
+
+class AdapterError(StoreError):
+    """An adapter is not there, damaged, or made for another base model. The message names it."""

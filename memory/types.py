@@ -6,31 +6,19 @@ exactly what was written or an error. They hold no behaviour beyond what derives
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Record(BaseModel):
-    """Base of every value: immutable, no unknown fields, field docstrings become descriptions."""
-
-    # infinities and NaN are written as strings: JSON has no other way to bring them back, and a
-    # log-probability of -inf must not make a record unreadable
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings"
-    )
-
+from memory.record import Record as Record
+from memory.record import now as now
+from memory.verdict import Verdict
 
 Role = Literal["system", "user", "assistant", "tool"]
 Provenance = Literal["system", "user", "model", "tool", "file", "web"]
 Outcome = Literal["success", "failure", "interrupted", "out_of_budget", "refused"]
 EpisodeKind = Literal["task", "conversation", "note"]
-
-
-def now() -> datetime:
-    """The current time, in UTC."""
-    return datetime.now(UTC)
 
 
 class ToolCall(Record):
@@ -227,6 +215,8 @@ class Episode(Record):
     """Oldest first."""
     undone: bool = False
     """True once its changes to the workspace were taken back."""
+    verdict: Verdict | None = None
+    """What the gate, or the user, decided about learning it; None while nobody has."""
 
     @property
     def task(self) -> str:

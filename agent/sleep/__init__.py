@@ -1,0 +1,1 @@
+"""The night: what was lived by day becomes weights, behind an exam."""

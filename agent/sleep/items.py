@@ -1,0 +1,124 @@
+"""What the training worker is given: items, settings, and the job that holds them together.
+
+The parent writes a job into a folder, the worker reads it; nothing else passes between them but progress
+lines and the finished adapter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from memory.types import Message, Record
+from skills.tool import ToolSpec
+
+TrainMethod = Literal["night", "naive", "naive_same_data", "replay", "ewc", "l2", "joint"]
+Role = Literal["new", "rehearsal", "anchor", "unknown", "unteach"]
+
+
+class TrainItem(Record):
+    """One conversation with the answer that is to be learned, or kept."""
+
+    id: str
+    """Unique within the job and the same every night for the same content, so that what was computed for
+    it can be kept."""
+    role: Role
+    """`new` and `rehearsal`: learn the answer; `anchor`: stay at the base model's own answer; `unknown`:
+    say that one does not know; `unteach`: forget, by going back to the base model's own distribution."""
+    lesson_id: str | None = None
+    """The lesson it belongs to; None for anchors."""
+    messages: tuple[Message, ...]
+    """The prompt as served, system message first, without helping context."""
+    tools: tuple[ToolSpec, ...] = ()
+    """Tools in the prompt."""
+    answer: str
+    """Target text; the end-of-turn token follows it."""
+    context: str = ""
+    """Helping text that only the teacher sees, placed before the last user message's content."""
+    weight: float = 1.0
+    """Factor of its loss."""
+
+
+class TrainSettings(Record):
+    """Hyper-parameters; the defaults are for the 0.5B model."""
+
+    first_layer: int = 16
+    """Lowest decoder layer with an adapter; those below stay frozen and their activations are computed once
+    for each item."""
+    rank: int = 16
+    """LoRA rank."""
+    alpha: int = 32
+    """LoRA alpha; the scaling is alpha / rank."""
+    learning_rate: float = 5e-4
+    """Peak; cosine decay to a tenth after a short warm-up."""
+    batch_items: int = 16
+    """Items of one optimiser step; halved when memory runs out."""
+    passes: int = 8
+    """Most passes over the new items."""
+    ce_share: float = 0.6
+    """a in a*CE(answer) + (1-a)*KL(teacher || student)."""
+    rehearsal_share: float = 0.3
+    """Share of trained tokens spent on old lessons."""
+    anchor_share: float = 0.2
+    """Share of trained tokens spent on anchors and unknowns."""
+    anchor_weight: float = 0.5
+    """Factor of KL(base || student) on anchors."""
+    l2_weight: float = 1e-3
+    """Factor of the squared distance of the LoRA tensors from the last promoted adapter's."""
+    stop_probability: float = 0.5
+    """An answer token counts as known, and is masked, once its probability is above this; a lesson whose
+    tokens all are is left out of the next pass."""
+    teacher_top: int = 32
+    """Teacher log-probabilities kept for each position."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    method: TrainMethod = "night"
+    """What is compared in benchmarks; `night` is the product's."""
+
+
+class TrainJob(Record):
+    """Everything one training run needs, written as `job.json` into its folder."""
+
+    base: Path
+    """Folder of the base model."""
+    quantization: Literal["none", "nf4"] = "none"
+    """NF4 (QLoRA) needs CUDA."""
+    device: str = "auto"
+    """As in the settings."""
+    start: Path | None = None
+    """Adapter to go on from (the last promoted one); None starts fresh."""
+    settings: TrainSettings = TrainSettings()
+    """Hyper-parameters."""
+    seed: int = 0
+    """Of initial weights, order and dropout; the same seed on the same machine gives the same digest."""
+    max_seconds: float = 0.0
+    """Wall-clock budget of the training proper; 0 means none."""
+    max_tokens: int = 0
+    """Budget of trained tokens, all passes; 0 means none."""
+    threads: int | None = None
+    """torch threads; None leaves torch's default."""
+
+
+class TrainProgress(Record):
+    """One line of the worker's standard output."""
+
+    kind: Literal["preparing", "step", "checkpoint", "done", "failed"]
+    """What happened."""
+    step: int = 0
+    """Optimiser steps so far."""
+    steps: int = 0
+    """Most optimiser steps to come in all."""
+    loss: float = 0.0
+    """Mean loss of the step."""
+    tokens: int = 0
+    """Tokens trained so far (prompt and answer, each pass counted)."""
+    tokens_per_second: float = 0.0
+    """Over the latest steps."""
+    known: int = 0
+    """New lessons whose every answer token is above `stop_probability`."""
+    lessons: int = 0
+    """New lessons."""
+    text: str = ""
+    """For a person: what is being prepared, or why it failed."""
+    seconds: float = 0.0
+    """Since training began."""
