@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _POLL_SECONDS = 0.1
@@ -28,7 +30,7 @@ class Child:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._log = folder / "messages.txt"
-        with self._log.open("wb") as log:
+        with self._log.open("wb") as log, _interrupted_afterwards(self):
             # a session of its own: Ctrl+C reaches us, and we end it in order
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", *arguments],
@@ -75,6 +77,23 @@ class Child:
             tick()
             time.sleep(_POLL_SECONDS)
         return True
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards(child: Child) -> Iterator[None]:
+    """Ctrl+C while a process starts takes effect once we know it, so that it can be ended too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        child.kill()
+        raise KeyboardInterrupt
 
 
 def folder_bytes(folder: Path) -> int:
