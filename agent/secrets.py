@@ -1,0 +1,201 @@
+"""Secrets in a text: which kinds stand there, without ever repeating them.
+
+Three detectors, each for what the others cannot see: detect-secrets for keys and tokens of services,
+Presidio's pattern recognisers (over a blank spaCy pipeline, no model) for card, account and identity
+numbers, and `agent.told_secrets` for passwords and PINs told in prose. What people tell about themselves
+(names, dates, places, phone numbers, e-mail and postal addresses) is no secret.
+
+The libraries load with the first text that could hold something for them: detect-secrets takes 0.2 s;
+Presidio 1.4 s beside a loaded model and 6 s without one (it imports torch), so it is left alone until a
+text has a number that may be one of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from agent.told_secrets import told_secrets
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine, RecognizerResult
+
+# Numbers whose form or check digits alone give them away.
+_BY_FORM = {
+    "CREDIT_CARD": "credit card number",
+    "IBAN_CODE": "bank account number (IBAN)",
+    "CRYPTO": "cryptocurrency wallet address",
+    "US_SSN": "social security number",
+    "US_ITIN": "tax number",
+    "US_MBI": "health insurance number",
+    "UK_NINO": "national insurance number",
+    "ES_NIF": "national identity number",
+    "ES_NIE": "national identity number",
+    "IT_FISCAL_CODE": "tax number",
+    "IN_AADHAAR": "national identity number",
+    "IN_PAN": "tax number",
+    "SG_NRIC_FIN": "national identity number",
+    "FI_PERSONAL_IDENTITY_CODE": "national identity number",
+    "SE_PERSONNUMMER": "national identity number",
+    "KR_RRN": "national identity number",
+    "KR_FRN": "national identity number",
+    "DE_SOCIAL_SECURITY": "social security number",
+    "CA_SIN": "social insurance number",
+}
+# Plain digits or a short code: only a word beside it ("passport", "tax file") tells it from a phone number.
+_BY_CONTEXT = {
+    "US_BANK_NUMBER": "bank account number",
+    "ABA_ROUTING_NUMBER": "bank account number",
+    "US_PASSPORT": "passport number",
+    "UK_PASSPORT": "passport number",
+    "DE_PASSPORT": "passport number",
+    "ES_PASSPORT": "passport number",
+    "IN_PASSPORT": "passport number",
+    "US_DRIVER_LICENSE": "driving licence number",
+    "UK_DRIVING_LICENCE": "driving licence number",
+    "DE_FUEHRERSCHEIN": "driving licence number",
+    "IT_DRIVER_LICENSE": "driving licence number",
+    "DE_ID_CARD": "identity card number",
+    "IT_IDENTITY_CARD": "identity card number",
+    "DE_TAX_ID": "tax number",
+    "DE_TAX_NUMBER": "tax number",
+    "AU_TFN": "tax number",
+    "AU_MEDICARE": "health insurance number",
+    "DE_HEALTH_INSURANCE": "health insurance number",
+    "UK_NHS": "health insurance number",
+    "PL_PESEL": "national identity number",
+    "TR_NATIONAL_ID": "national identity number",
+    "TH_TNIN": "national identity number",
+    "ZA_ID_NUMBER": "national identity number",
+    "NG_NIN": "national identity number",
+    "PH_UMID": "national identity number",
+    "IN_VOTER": "national identity number",
+}
+_RECOGNIZERS = """
+    AbaRoutingRecognizer AuMedicareRecognizer AuTfnRecognizer CaSinRecognizer CreditCardRecognizer
+    CryptoRecognizer DeFuehrerscheinRecognizer DeHealthInsuranceRecognizer DeIdCardRecognizer
+    DePassportRecognizer DeSocialSecurityRecognizer DeTaxIdRecognizer DeTaxNumberRecognizer
+    EsNieRecognizer EsNifRecognizer EsPassportRecognizer FiPersonalIdentityCodeRecognizer IbanRecognizer
+    InAadhaarRecognizer InPanRecognizer InPassportRecognizer InVoterRecognizer ItDriverLicenseRecognizer
+    ItFiscalCodeRecognizer ItIdentityCardRecognizer KrFrnRecognizer KrRrnRecognizer NgNinRecognizer
+    NhsRecognizer PhUmidRecognizer PlPeselRecognizer SePersonnummerRecognizer SgFinRecognizer
+    ThTninRecognizer TrNationalIdRecognizer UkDrivingLicenceRecognizer UkNinoRecognizer
+    UkPassportRecognizer UsBankRecognizer UsItinRecognizer UsLicenseRecognizer UsMbiRecognizer
+    UsPassportRecognizer UsSsnRecognizer ZaIdNumberRecognizer
+"""
+# Detectors of detect-secrets that look for high entropy or for an address take file names, hashes and
+# home networks for secrets; prose needs neither.
+_PLUGINS = """
+    ArtifactoryDetector AWSKeyDetector AzureStorageKeyDetector BasicAuthDetector CloudantDetector
+    DiscordBotTokenDetector GitHubTokenDetector GitLabTokenDetector IbmCloudIamDetector
+    IbmCosHmacDetector JwtTokenDetector KeywordDetector MailchimpDetector NpmDetector OpenAIDetector
+    PrivateKeyDetector PypiTokenDetector SendGridDetector SlackDetector SoftlayerDetector
+    SquareOAuthDetector StripeDetector TelegramBotTokenDetector TwilioKeyDetector
+"""
+_STRONG = 0.5
+# What Presidio's recognisers can see has six digits, or is one word of eight characters with a digit.
+_NUMBER = re.compile(r"(?:\d\D{0,3}){6}|\b(?=\w{8,})\w*\d\w*")
+_LINE_CHARS = 20_000
+
+
+def secret_kinds(text: str) -> tuple[str, ...]:
+    """Kinds of secrets in a text, in words for a person; empty when there is none."""
+    found = [*told_secrets(text), *_keys(text)]
+    if _NUMBER.search(text):
+        found += _numbers(text)
+    return tuple(dict.fromkeys(found))
+
+
+def _keys(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        for start in range(0, len(line), _LINE_CHARS):
+            part = line[start : start + _LINE_CHARS]
+            for plugin in _plugins():
+                if any(plugin.analyze_string(part)):
+                    yield _key_name(plugin.secret_type)
+
+
+def _key_name(kind: str) -> str:
+    return "password or key" if kind in ("Secret Keyword", "Basic Auth Credentials") else f"{kind} (key)"
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for result in _analyzer().analyze(text, language="en", return_decision_process=True):
+        kind = result.entity_type
+        if kind in _BY_FORM and (result.score >= _STRONG or _has_context(result)):
+            yield _BY_FORM[kind]
+        elif kind in _BY_CONTEXT and _has_context(result):
+            yield _BY_CONTEXT[kind]
+
+
+def _has_context(result: RecognizerResult) -> bool:
+    return bool(result.analysis_explanation and result.analysis_explanation.supportive_context_word)
+
+
+@cache
+def _plugins() -> tuple[Any, ...]:
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+
+    classes = {found.__name__: found for found in get_mapping_from_secret_type_to_class().values()}
+    return tuple(classes[name]() for name in _PLUGINS.split())
+
+
+@cache
+def _analyzer() -> AnalyzerEngine:
+    import spacy
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry, predefined_recognizers
+    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
+    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+    class WordsOnly(NlpEngine):  # type: ignore[misc]
+        """Tokens of a blank pipeline; words stand for their own lemmas."""
+
+        def load(self) -> None:
+            self._nlp = spacy.blank("xx")
+
+        def is_loaded(self) -> bool:
+            return hasattr(self, "_nlp")
+
+        def process_text(self, text: str, language: str) -> NlpArtifacts:
+            tokens = self._nlp(text)
+            return NlpArtifacts(
+                entities=[],
+                tokens=tokens,
+                tokens_indices=[token.idx for token in tokens],
+                lemmas=[token.text.lower() for token in tokens],
+                nlp_engine=self,
+                language=language,
+            )
+
+        def process_batch(self, texts: Any, language: str, **_: Any) -> Iterator[tuple[str, NlpArtifacts]]:
+            return ((text, self.process_text(text, language)) for text in texts)
+
+        def is_stopword(self, word: str, language: str) -> bool:
+            return False
+
+        def is_punct(self, word: str, language: str) -> bool:
+            return not any(char.isalnum() for char in word)
+
+        def get_supported_entities(self) -> list[str]:
+            return []
+
+        def get_supported_languages(self) -> list[str]:
+            return ["en"]
+
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    registry = RecognizerRegistry(supported_languages=["en"])
+    for name in _RECOGNIZERS.split():
+        registry.add_recognizer(getattr(predefined_recognizers, name)(supported_language="en"))
+    engine = WordsOnly()
+    engine.load()
+    return AnalyzerEngine(
+        registry=registry,
+        nlp_engine=engine,
+        supported_languages=["en"],
+        context_aware_enhancer=LemmaContextAwareEnhancer(
+            context_prefix_count=6, context_suffix_count=4, context_matching_mode="whole_word"
+        ),
+    )
