@@ -37,7 +37,7 @@ class Adapters:
                 self._peft.base_model.disable_adapter_layers()
             self.key = ""
             return
-        key = _digest(folder)
+        key = folder_digest(folder)
         if key not in self._loaded:
             self._load(folder, key)
         self._peft.base_model.enable_adapter_layers()
@@ -49,6 +49,28 @@ class Adapters:
         self.key = key
         while len(self._loaded) > _LOADED:
             self._peft.delete_adapter(self._loaded.pop(0))
+
+    def served_digest(self) -> str:
+        """`canonical_digest` of the tensors that serve, read from the network's own layers; empty for the
+        base model. Raises ModelError when the layers do not agree on what serves."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+        from peft.utils import get_peft_model_state_dict
+
+        from memory.adapter_files import canonical_digest
+
+        layers = [layer for layer in self._network.modules() if isinstance(layer, BaseTunerLayer)]
+        serving = {tuple(() if layer.disable_adapters else layer.active_adapters) for layer in layers}
+        merged = any(layer.merged for layer in layers)
+        if merged or serving - ({(self.key,)} if self.key else {()}):
+            raise ModelError("The model's layers serve with different adapters. Start Night School again.")
+        if not self.key:
+            return ""
+        scalings = {layer.scaling[self.key] for layer in layers if self.key in layer.scaling}
+        if len(scalings) != 1:
+            raise ModelError("The serving adapter's layers have different scalings, which nothing can prove.")
+        tensors = get_peft_model_state_dict(self._peft, adapter_name=self.key, save_embedding_layers=False)
+        values = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+        return canonical_digest(values, float(scalings.pop()))
 
     def _load(self, folder: Path, key: str) -> None:
         import peft
@@ -80,7 +102,8 @@ class Adapters:
             self._peft.peft_config.pop(key, None)
 
 
-def _digest(folder: Path) -> str:
+def folder_digest(folder: Path) -> str:
+    """Digest of an adapter folder's files. Raises ModelError when it holds no adapter."""
     digest = hashlib.sha256()
     try:
         for name in ("adapter_config.json", "adapter_model.safetensors"):

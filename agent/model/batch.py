@@ -1,6 +1,7 @@
 """Generating many turns together: one pass decodes one token of each.
 
-Padded on the left, so that all prompts end at the same position. Prompts are grouped by length and by
+What all prompts of a group begin with (a system prompt, the tools) is computed once and shared; the rest
+is padded on the left, so that all prompts end at the same position. Prompts are grouped by length and by
 how much memory their keys and values will take; nothing comes from or goes to the prefix cache.
 """
 
@@ -14,6 +15,7 @@ import torch
 from agent.errors import ModelError
 from agent.model.base import GenerateRequest, TurnEnd
 from agent.model.prefix_cache import Sequence as Computed
+from agent.model.prefix_cache import shared_prefix
 from agent.model.sampling import Sampler
 from agent.model.signals import Distribution
 from agent.model.tokens import TextStream
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _ROWS = 16
 # Positions of all rows together, prompts and answers: 12 KB each with the 0.5B model, 28 KB with 1.5B.
 _POSITIONS = 32_768
+# A shared beginning shorter than this is cheaper computed in every row than copied into all.
+_WORTH_SHARING = 64
+_CHUNK = 512
 
 Fitted = tuple[list[int], int]
 """A prompt's tokens and how many may be decoded after it."""
@@ -45,15 +50,19 @@ def generate_together(
 
 def _run(model: LocalModel, rows: list[_Row]) -> None:
     device = next(model.network.parameters()).device
+    shared = _shared(rows)
     width = max(len(row.prompt) for row in rows)
     room = width + max(row.limit for row in rows)
     mask = torch.zeros((len(rows), room), dtype=torch.long, device=device)
-    ids = torch.zeros((len(rows), width), dtype=torch.long, device=device)
+    mask[:, :shared] = 1
+    ids = torch.zeros((len(rows), width - shared), dtype=torch.long, device=device)
     for line, row in enumerate(rows):
-        ids[line, width - len(row.prompt) :] = torch.tensor(row.prompt, device=device)
-        mask[line, width - len(row.prompt) :] = 1
-    positions = (mask[:, :width].cumsum(dim=-1) - 1).clamp(min=0)
-    computed = Computed(int(model.network.config.num_hidden_layers))
+        rest = row.prompt[shared:]
+        ids[line, width - shared - len(rest) :] = torch.tensor(rest, device=device)
+        mask[line, width - len(rest) : width] = 1
+    mask[:, width:] = 1
+    positions = (mask[:, :width].cumsum(dim=-1) - 1).clamp(min=0)[:, shared:]
+    computed = _computed(model, rows[0].prompt[:shared]).repeated(len(rows))
     seen = width
     with torch.inference_mode():
         while True:
@@ -74,6 +83,23 @@ def _run(model: LocalModel, rows: list[_Row]) -> None:
             ids = torch.tensor([[row.latest] for row in rows], device=device)
             positions = positions[:, -1:] + 1
             seen += 1
+
+
+def _shared(rows: list[_Row]) -> int:
+    """How many tokens all prompts begin with; 0 where sharing them gains nothing."""
+    if len(rows) < 2:
+        return 0
+    first = rows[0].prompt
+    # at least one token of each prompt is left to compute
+    length = min(min(shared_prefix(first, row.prompt), len(row.prompt) - 1) for row in rows)
+    return length if length >= _WORTH_SHARING else 0
+
+
+def _computed(model: LocalModel, prefix: list[int]) -> Computed:
+    computed = Computed(int(model.network.config.num_hidden_layers))
+    for start in range(0, len(prefix), _CHUNK):
+        model.forward(computed, prefix[start : start + _CHUNK])
+    return computed
 
 
 class _Row:

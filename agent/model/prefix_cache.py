@@ -118,6 +118,17 @@ class Sequence:
                 theirs.update(mine.keys[:, :, :length], mine.values[:, :, :length])
         return twin
 
+    def repeated(self, rows: int) -> Sequence:
+        """A sequence of its own with the same tokens in each of `rows` rows."""
+        twin = Sequence(len(self.cache.layers), self.key)
+        twin.tokens = list(self.tokens)
+        with torch.no_grad():
+            for mine, theirs in zip(self.cache.layers, twin.cache.layers, strict=True):
+                if mine.length:
+                    keys, values = mine.keys[:, :, : mine.length], mine.values[:, :, : mine.length]
+                    theirs.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
+        return twin
+
 
 class PrefixCache:
     """The latest few sequences, least recently used first; bounded in number and memory."""

@@ -266,6 +266,29 @@ def test_batches_are_single_streams(tiny: Any, ask: Any) -> None:
     assert tiny.generate_batch([]) == []
 
 
+def test_a_batch_computes_a_shared_beginning_once(
+    tiny: Any, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = say("system", "You are a fox that reads the file. " * 12)
+    requests = [
+        GenerateRequest(messages=(system, say("user", f"file {'x ' * n}{n}")), max_tokens=12)
+        for n in range(6)
+    ]
+    alone = [collect(tiny, request)[1] for request in requests]
+    passes: list[int] = []
+    forward = tiny.network.forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        passes.append(kwargs["input_ids"].numel())
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(tiny.network, "forward", counted)
+    together = tiny.generate_batch(requests)
+    assert [end.text for end in together] == [end.text for end in alone]
+    assert [end.usage.prompt for end in together] == [end.usage.prompt for end in alone]
+    assert sum(passes) < sum(end.usage.prompt for end in alone) / 2
+
+
 def test_counting_is_the_prompts_length(tiny: Any, ask: Any) -> None:
     request = ask(tools=(TOOL,))
     _, end = collect(tiny, request)
