@@ -1,36 +1,9 @@
-"""Writing so that it survives a power cut: whole buffers, file data, and the names of new files."""
+"""Writing so that it survives a power cut, as `memory.disk` does it."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-
-def write_all(handle: int, data: bytes) -> None:
-    """Write every byte; a single `write` may stop early. Raises OSError, with part of it written."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
-
-
-def sync(handle: int) -> None:
-    """Wait until a file's data and size are on the disk itself.
-
-    macOS needs a call of its own for that; elsewhere fdatasync is enough and cheaper than fsync.
-    """
-    import fcntl
-
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:
-        fcntl.fcntl(handle, full)
-    else:
-        getattr(os, "fdatasync", os.fsync)(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+from memory.disk import replace_file as replace_file
+from memory.disk import sync as sync
+from memory.disk import sync_folder as sync_folder
+from memory.disk import write_all as write_all
+from memory.disk import write_file as write_file

@@ -140,6 +140,9 @@ class Store(Protocol):
     def put(self, episode: Episode, seq: int = 0) -> None:
         """Keep an episode, replacing an older version of it."""
 
+    def delete(self, episode_id: str) -> bool:
+        """Take an episode out."""
+
 
 def folded(journal: Journal, *, skip: Iterable[str] = ()) -> Iterator[tuple[Episode, int]]:
     """Every episode of the journal with the position it reflects, oldest first.
@@ -158,18 +161,17 @@ def folded(journal: Journal, *, skip: Iterable[str] = ()) -> Iterator[tuple[Epis
 
 
 def catch_up(journal: Journal, store: Store, *, skip: Iterable[str] = ()) -> list[str]:
-    """Put into the store what a crash kept from it: episodes it lacks or has an older version of.
+    """Make the store hold exactly the journal's episodes: put what it lacks or has another version of,
+    take out what no longer counts. Returns the ids it put.
 
-    Cheap when nothing is missing: positions are compared, nothing is parsed. Returns the ids it put.
+    Cheap when nothing differs: positions are compared, nothing is parsed.
     """
-    known = store.seqs()
-    fresh = [
-        episode_id
-        for episode_id in journal.episode_ids()
-        if known.get(episode_id, 0) >= journal.episode_seq(episode_id)
-    ]
+    known, wanted = store.seqs(), journal.episode_ids()
+    for episode_id in set(known).difference(wanted):
+        store.delete(episode_id)
+    same = [name for name in wanted if known.get(name) == journal.episode_seq(name)]
     put: list[str] = []
-    for episode, seq in folded(journal, skip=(*skip, *fresh)):
+    for episode, seq in folded(journal, skip=(*skip, *same)):
         store.put(episode, seq)
         put.append(episode.id)
     return put

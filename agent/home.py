@@ -32,6 +32,10 @@ class Home:
         self.preimages = root / "preimages"
         self.workspaces = root / "workspaces"
         self.logs = root / "logs"
+        self.adapters = root / "adapters"
+        self.nights = root / "nights"
+        self.state = root / "state.sqlite"
+        self.settings = root / "config.toml"
         self.lock = root / "lock"
 
     @property

@@ -5,6 +5,9 @@ leaves nothing behind that could harm the next one; a line that a crash cut shor
 journal is next opened, and no finished line goes with it. Damage anywhere is noticed by checksum: it is
 reported with file and line and skipped when reading, and its bytes are kept.
 
+After a rollback only the positions that it names, and later ones, count: everything that reads here sees
+those alone, unless it asks for `everything`. `purge` is the one exception to append-only.
+
 What it does not promise: protection against two writers. The owner of the home writes; anyone may read
 (`writable=False`), also while it is being written.
 
@@ -17,17 +20,18 @@ import logging
 import os
 import re
 import threading
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent.disk import sync, sync_folder, write_all
+from agent.disk import replace_file, sync, sync_folder, write_all
 from agent.errors import HomeError
-from agent.events import Event, is_durable, parse_event
+from agent.events import Event, RolledBack, is_durable, parse_event
+from agent.history import Range
+from agent.journal_index import Index, Place, View
 from agent.journal_line import Head, dump, head, seal, unseal
 
 _log = logging.getLogger(__name__)
@@ -77,15 +81,11 @@ class Journal:
         self._file_bytes = file_bytes
         self._lock = threading.RLock()
         self._files: list[Path] = []
-        # flat arrays: 100,000 events take 2 MB this way instead of 20
-        self._seqs = array("Q")
-        self._places = array("H")
-        self._offsets = array("Q")
-        self._lengths = array("I")
-        self._episodes: dict[str, array[int]] = {}
-        self._unfinished: dict[str, None] = {}
+        self._index = Index()
         self._damage: list[Damage] = []
         self._next = 1
+        self._purges = 0
+        """Counts rewritings of the files: lines read before one lie elsewhere after it."""
         self._tail: _Tail | None = None
         self._handle: int | None = None
         self._end = 0
@@ -100,13 +100,25 @@ class Journal:
             ) from error
 
     def __len__(self) -> int:
-        """Number of readable events."""
-        return len(self._seqs)
+        """Number of readable events, those that do not count included."""
+        return len(self._index)
 
     @property
     def last_seq(self) -> int:
         """Sequence number of the newest event; 0 when there is none."""
-        return self._seqs[-1] if self._seqs else 0
+        return self._index.last
+
+    @property
+    def history(self) -> tuple[Range, ...]:
+        """The positions that count now, as ranges with both ends included: what a snapshot names."""
+        with self._lock:
+            return self._index.history.ranges(self._index.last)
+
+    @property
+    def lesson_seqs(self) -> dict[str, int]:
+        """For each lesson the sequence number of its newest event."""
+        with self._lock:
+            return dict(self._index.view.lessons)
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -132,40 +144,88 @@ class Journal:
                     f"Cannot write the journal in {self.folder}: {error.strerror}. "
                     "Free some space, or choose another home with --home."
                 ) from error
-            event_head = Head(kept.episode_id, kept.seq, kept.kind)
-            self._index(event_head, len(self._files) - 1, self._end - len(line), len(line) - 1)
+            place = Place(len(self._files) - 1, self._end - len(line), len(line) - 1)
+            found = head(body)
+            assert found is not None
+            self._add(found, place, body)
             return kept
 
-    def read(self, after: int = 0, episode_id: str | None = None) -> Iterator[Event]:
+    def read(
+        self, after: int = 0, episode_id: str | None = None, *, everything: bool = False
+    ) -> Iterator[Event]:
         """Events with seq > `after`, oldest first, of one episode or of all.
 
-        Covers what was appended before the call. Damaged lines are added to `damage` and left out.
-        Raises HomeError when a file cannot be read.
+        `everything` adds those that a rollback hid. Covers what was appended before the call. Damaged
+        lines are added to `damage` and left out. Raises HomeError when a file cannot be read.
         """
         with self._lock:
-            positions: Sequence[int]
+            seqs: Sequence[int]
             if episode_id is None:
-                positions = range(bisect_right(self._seqs, after), len(self._seqs))
+                seqs = self._index.seqs(after, everything)
             else:
-                found = self._episodes.get(episode_id, ())
-                positions = [position for position in found if self._seqs[position] > after]
-        return self._read(positions)
+                view = self._index.view_of([(1, self._index.last)]) if everything else self._index.view
+                seqs = [seq for seq in view.episodes.get(episode_id, ()) if seq > after]
+        return self._read(seqs)
+
+    def read_at(self, seqs: Iterable[int]) -> Iterator[Event]:
+        """The events at these positions, in the order given; what is not there is left out."""
+        return self._read(list(seqs))
+
+    def mentioning(self, names: Sequence[str]) -> Iterator[Event]:
+        """Every event that mentions one of these ids, those that do not count included, oldest first."""
+        needles = [name.encode() for name in names]
+        with self._lock:
+            files = list(self._files)
+        for file in files:
+            with file.open("rb") as lines:
+                for line in lines:
+                    event = _event(line) if any(needle in line for needle in needles) else None
+                    if event is not None:
+                        yield event
+
+    def view_at(self, history: Sequence[Range]) -> View:
+        """Which episodes and lessons there are when only these positions count."""
+        with self._lock:
+            return self._index.view_of(history)
 
     def episode_ids(self) -> list[str]:
         """Every episode that has events, oldest first."""
         with self._lock:
-            return list(self._episodes)
+            return list(self._index.view.newest)
 
     def episode_seq(self, episode_id: str) -> int:
-        """Sequence number of the newest event of an episode; 0 when it has none."""
+        """Sequence number of the newest event that shapes an episode, lessons made from it left aside;
+        0 when it has none."""
         with self._lock:
-            positions = self._episodes.get(episode_id)
-            return self._seqs[positions[-1]] if positions else 0
+            return self._index.view.newest.get(episode_id, 0)
 
     def interrupted(self) -> list[str]:
         """Episodes whose last accepted message has no `run_finished` yet: running now, or cut off."""
         with self._lock:
-            return list(self._unfinished)
+            return list(self._index.view.unfinished)
+
+    def purge(self, names: Sequence[str], change: Callable[[Event], Event | None]) -> None:
+        """Rewrite the events that mention one of these ids: `change` gives what stays of an event, None
+        takes it out whole. Events keep their positions; lines that are too damaged to be read go.
+
+        Each file is replaced whole or not at all. A crash leaves some files rewritten and others not;
+        the same call again does the rest. Raises HomeError.
+        """
+        needles = [name.encode() for name in names]
+        with self._lock:
+            try:
+                self._ready()
+                self.close()
+                for path in sorted(self.folder.glob("*events-*")):
+                    self._purge_file(path, needles, change)
+                self._purges += 1
+                self._reopen()
+            except OSError as error:
+                self._reopen()
+                raise HomeError(
+                    f"Cannot rewrite the journal in {self.folder}: {error.strerror}. "
+                    "Free some space, then forget again."
+                ) from error
 
     def close(self) -> None:
         """Let go of the file. Appending again opens it again."""
@@ -174,17 +234,22 @@ class Journal:
                 os.close(self._handle)
                 self._handle = None
 
-    def _read(self, positions: Sequence[int]) -> Iterator[Event]:
-        place, lines = -1, None
+    def _read(self, seqs: Iterable[int]) -> Iterator[Event]:
+        purges, file, lines = -1, -1, None
         try:
-            for position in positions:
-                if lines is None or place != self._places[position]:
-                    if lines is not None:
-                        lines.close()
-                    place = self._places[position]
-                    lines = self._files[place].open("rb")
-                lines.seek(self._offsets[position])
-                event = self._parse(lines.read(self._lengths[position]), position)
+            for seq in seqs:
+                with self._lock:
+                    place = self._index.place(seq)
+                    if place is None:
+                        continue
+                    if lines is None or purges != self._purges or file != place.file:
+                        if lines is not None:
+                            lines.close()
+                        purges, file = self._purges, place.file
+                        lines = self._files[file].open("rb")
+                    line = _line(lines, place)
+                    path = self._files[file]
+                event = self._parse(line, path, place)
                 if event is not None:
                     yield event
         except OSError as error:
@@ -193,7 +258,7 @@ class Journal:
             if lines is not None:
                 lines.close()
 
-    def _parse(self, line: bytes, position: int) -> Event | None:
+    def _parse(self, line: bytes, file: Path, place: Place) -> Event | None:
         body = unseal(line)
         try:
             if body is not None:
@@ -201,11 +266,36 @@ class Journal:
             reason = "its checksum does not match"
         except ValidationError as error:
             reason = f"not an event this version knows ({error.errors()[0]['msg'].lower()})"
-        file = self._files[self._places[position]]
         with file.open("rb") as content:
-            number = content.read(self._offsets[position]).count(b"\n") + 1
+            number = content.read(place.offset).count(b"\n") + 1
         self._report(Damage(file, number, reason, file))
         return None
+
+    def _purge_file(
+        self, path: Path, needles: Sequence[bytes], change: Callable[[Event], Event | None]
+    ) -> None:
+        content = path.read_bytes()
+        if not any(needle in content for needle in needles):
+            return
+        if _FILE_NAME.fullmatch(path.name) is None:
+            # the torn end of a line, kept aside, or a half-written replacement
+            path.unlink()
+            sync_folder(self.folder)
+            return
+        kept: list[bytes] = []
+        for line in BytesIO(content):
+            stays: bytes | None = line
+            if any(needle in line for needle in needles):
+                stays = _changed(line, change)
+            if stays is not None:
+                kept.append(stays)
+        replace_file(path, b"".join(kept))
+
+    def _reopen(self) -> None:
+        """Index the files anew."""
+        self._index = Index()
+        self._next, self._damage, self._tail = 1, [], None
+        self._open()
 
     def _report(self, found: Damage) -> None:
         if found not in self._damage:
@@ -241,11 +331,12 @@ class Journal:
                 content = line.removesuffix(b"\n")
                 body = unseal(content)
                 found = head(body) if body is not None else None
-                in_order = found is not None and found.seq >= self._next
+                in_order = found is not None and found.seq > self._index.last
                 if content == line and place == len(self._files) - 1:
                     self._tail = _Tail(file, offset, number, content, found if in_order else None)
                 elif found is not None and in_order:
-                    self._index(found, place, offset, len(content))
+                    assert body is not None
+                    self._add(found, Place(place, offset, len(content)), body)
                 elif found is not None:
                     self._report(Damage(file, number, f"its seq {found.seq} is out of order", file))
                 else:
@@ -263,7 +354,9 @@ class Journal:
                 # the crash came between the event's last byte and its newline: keep it
                 write_all(handle, b"\n")
                 sync(handle)
-                self._index(tail.head, len(self._files) - 1, tail.offset, len(tail.content))
+                body = unseal(tail.content)
+                assert body is not None
+                self._add(tail.head, Place(len(self._files) - 1, tail.offset, len(tail.content)), body)
             else:
                 kept = self._set_aside(tail)
                 os.ftruncate(handle, tail.offset)
@@ -288,20 +381,13 @@ class Journal:
         sync_folder(self.folder)
         return kept
 
-    def _index(self, event: Head, place: int, offset: int, length: int) -> None:
-        position = len(self._seqs)
-        self._seqs.append(event.seq)
-        self._places.append(place)
-        self._offsets.append(offset)
-        self._lengths.append(length)
-        self._next = event.seq + 1
-        if event.episode_id is None:
-            return
-        self._episodes.setdefault(event.episode_id, array("I")).append(position)
-        if event.kind == "task_accepted":
-            self._unfinished[event.episode_id] = None
-        elif event.kind == "run_finished":
-            self._unfinished.pop(event.episode_id, None)
+    def _add(self, found: Head, place: Place, body: bytes) -> None:
+        self._index.add(found, place)
+        self._next = max(self._next, found.seq + 1)
+        if found.kind == "rolled_back":
+            event = parse_event(body)
+            assert isinstance(event, RolledBack)
+            self._index.roll_back(event.seq, event.history)
 
     def _write(self, handle: int, line: bytes) -> None:
         # set first and cleared last: whatever comes between, Ctrl+C too, what was written is taken back
@@ -354,3 +440,26 @@ class Journal:
         self._handle, self._end = handle, os.fstat(handle).st_size
         if file not in self._files:
             self._files.append(file)
+
+
+def _line(lines: BufferedReader, place: Place) -> bytes:
+    lines.seek(place.offset)
+    return lines.read(place.length)
+
+
+def _event(line: bytes) -> Event | None:
+    """The event of a line; None of one that cannot be read."""
+    body = unseal(line.removesuffix(b"\n"))
+    try:
+        return parse_event(body) if body is not None else None
+    except ValidationError:
+        return None
+
+
+def _changed(line: bytes, change: Callable[[Event], Event | None]) -> bytes | None:
+    """What stays of a line; None of one that goes, or that cannot be read."""
+    event = _event(line)
+    changed = change(event) if event is not None else None
+    if changed is None:
+        return None
+    return line if changed == event else seal(dump(changed))

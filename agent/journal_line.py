@@ -18,6 +18,7 @@ from agent.events import Event
 _HEAD = re.compile(
     rb'\{"at":"[^"]*","episode_id":(?:null|"((?:[^"\\]|\\.)*)"),"seq":(\d+),"kind":"([a-z_]+)"[,}]'
 )
+_LESSON = re.compile(rb',"kind":"lesson_kept","lesson":\{"id":"((?:[^"\\]|\\.)*)"')
 _CHECKSUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 _CHECKSUM_BYTES = len(b',"crc":"00000000"}')
 
@@ -28,6 +29,8 @@ class Head(NamedTuple):
     episode_id: str | None
     seq: int
     kind: str
+    lesson_id: str | None = None
+    """Of a kept lesson."""
 
 
 def dump(event: Event) -> bytes:
@@ -59,10 +62,19 @@ def head(body: bytes) -> Head | None:
     found = _HEAD.match(body)
     if found is None:
         return None
-    episode: str | None = None
-    if found[1] is not None:
-        episode = json.loads(b'"' + found[1] + b'"') if b"\\" in found[1] else found[1].decode()
-    return Head(episode, int(found[2]), found[3].decode())
+    kept = (
+        _LESSON.match(body, found.end(3) - len(b',"kind":"lesson_kept'))
+        if found[3] == b"lesson_kept"
+        else None
+    )
+    return Head(_text(found[1]), int(found[2]), found[3].decode(), _text(kept[1]) if kept else None)
+
+
+def _text(quoted: bytes | None) -> str | None:
+    if quoted is None:
+        return None
+    text: str = json.loads(b'"' + quoted + b'"') if b"\\" in quoted else quoted.decode()
+    return text
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -111,6 +111,11 @@ class EpisodeStore:
         with self._writing:
             return self._table.delete("id", episode_id)
 
+    def purge(self, ids: Sequence[str]) -> None:
+        """Take episodes out of the table and out of everything that LanceDB still keeps of it."""
+        with self._writing:
+            self._table.purge(ids)
+
     def search(self, text: str, limit: int = 10) -> builtins.list[Hit]:
         """Best first: by meaning and by words, fused by reciprocal rank (Cormack et al. 2009)."""
         query = text[:_QUERY_CHARS]

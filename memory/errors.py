@@ -13,3 +13,11 @@ class UnknownEpisode(StoreError):
 
 class AdapterError(StoreError):
     """An adapter is not there, damaged, or made for another base model. The message names it."""
+
+
+class UnknownLesson(StoreError):
+    """No lesson has this id, or several begin with it. The message names what was asked for."""
+
+
+class UnknownSnapshot(StoreError):
+    """No snapshot has this id or name, or several do. The message names what was asked for."""

@@ -8,6 +8,7 @@ ended without an answer or a correction tell nothing and are left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
@@ -30,6 +31,8 @@ _MOST = 5
 _HEADER = (
     "Quotations from earlier episodes, for reference. They are not part of the request and may be outdated."
 )
+# the first line of a quotation, as `quote` writes it
+_SOURCE = re.compile(r"\[\w+ ([^\s,\]]+), \d{4}-\d\d-\d\d\]")
 
 
 class Recall(Record):
@@ -103,6 +106,22 @@ def quote(episode: Episode, chars: int) -> str:
         lines += _marked(f"answered{rated}: ", shorten(episode.answer, chars))
     lines += _corrections(episode, chars)
     return "\n".join(lines)
+
+
+def without_quotations(text: str, episode_ids: Collection[str]) -> str:
+    """A text with recalled quotations, those of these episodes taken out."""
+    kept: list[str] = []
+    inside = False
+    for line in text.split("\n"):
+        if not line.startswith("> "):
+            source = _SOURCE.match(line)
+            inside = source is not None and source[1] in episode_ids
+            if inside and kept and not kept[-1]:
+                # the empty line that parted it from what came before
+                kept.pop()
+        if not inside:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _corrections(episode: Episode, chars: int) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -162,6 +164,35 @@ class Table:
             table.delete(col(column) == lit(value))
             return bool(table.count_rows() < before)
 
+    def purge(self, ids: Sequence[str]) -> None:
+        """Delete rows, and everything LanceDB still holds of them: older versions, tags, index files.
+
+        The rows that stay are written anew (0.1 s for 300 episodes), because a deletion only masks a row
+        and an index only grows. Copies of damaged tables that were moved aside go too. May be repeated
+        after a crash. For the one process that uses the table.
+        """
+        from lancedb.expr import col
+
+        with self._guard():
+            for aside in self._folder.glob(f"{self._name}.damaged-*"):
+                shutil.rmtree(aside)
+            if not self._path.exists():
+                return
+            table = self._open()
+            if ids:
+                table.delete(col("id").isin(list(ids)))
+            rows = table.search().limit(_EVERYTHING).to_batches()
+            with self._opening:
+                self._opened = self._create("overwrite", rows)
+                table = self._opened
+            for tag in list(table.tags.list()):
+                table.tags.delete(tag)
+            with warnings.catch_warnings():
+                # it warns that every older version goes, which is what is wanted
+                warnings.simplefilter("ignore")
+                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            self._writes = 0
+
     def optimize(self, keep: timedelta = timedelta(days=7)) -> None:
         """Merge small files, index what is new, drop versions older than `keep` and than every tag."""
         with self._guard():
@@ -213,8 +244,8 @@ class Table:
 
         return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
 
-    def _create(self, mode: str) -> Any:
-        table = self._connect().create_table(self._name, schema=self._schema(), mode=mode)
+    def _create(self, mode: str, rows: Any = None) -> Any:
+        table = self._connect().create_table(self._name, rows, schema=self._schema(), mode=mode)
         self._index_text(table)
         return table
 

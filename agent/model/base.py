@@ -137,3 +137,7 @@ class Model(Protocol):
 
     def activate(self, adapter: Path | None) -> None:
         """Serve with the PEFT adapter in this folder, or with the base model alone."""
+
+    def served_digest(self) -> str:
+        """Digest of the adapter's tensors and scaling as they are in memory and serving, the same as
+        `memory.adapter_files.adapter_digest` gives for its folder; empty for the base model alone."""

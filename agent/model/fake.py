@@ -23,6 +23,7 @@ from agent.model.base import (
     TokenDelta,
     TurnEnd,
 )
+from memory.adapter_files import adapter_digest
 from memory.types import Message, SignalSummary, TokenSignal, TokenUsage
 from skills.tool import ToolSpec
 
@@ -111,6 +112,11 @@ class FakeModel:
         if self.adapters[-1:] != [adapter]:
             self._computed = []
         self.adapters.append(adapter)
+
+    def served_digest(self) -> str:
+        """Digest of the files of whatever was activated last."""
+        serving = self.adapters[-1] if self.adapters else None
+        return "" if serving is None else adapter_digest(serving)
 
     def _next(self, request: GenerateRequest) -> str:
         self.requests.append(request)

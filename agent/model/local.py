@@ -166,6 +166,10 @@ class LocalModel:
         made them."""
         self._adapters.activate(adapter)
 
+    def served_digest(self) -> str:
+        """Digest of the serving adapter's tensors, taken from memory; see `Model.served_digest`."""
+        return self._adapters.served_digest()
+
     @property
     def adapter_key(self) -> str:
         """Digest of the serving adapter's files, empty for the base model."""

@@ -1,0 +1,218 @@
+"""Snapshots, and going back to one.
+
+A snapshot names the journal positions that count, the adapter in service and the settings; taking one copies
+nothing. A rollback journals which positions count from there on; that is its one point of no return. Before
+it nothing has changed; after it every step that is left can be repeated, and is at the next start when a
+crash came in between. A snapshot is taken first, so a rollback is undone by another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.disk import replace_file, sync_folder
+from agent.errors import HomeError, UsageError
+from agent.events import Event, RolledBack, SnapshotTaken
+from agent.history import merged
+from agent.journal import Journal
+from agent.learning_calls import RollbackPlan
+from agent.tables import Tables
+from memory.adapters import AdapterRegistry
+from memory.errors import AdapterError, StoreError, UnknownSnapshot
+from memory.learning import Snapshot
+from memory.record import now
+from memory.state import Intent, State
+
+_log = logging.getLogger(__name__)
+_KIND = "rollback"
+
+
+class Snapshots:
+    """The snapshots of one home; each call in a thread of its own, one after the other."""
+
+    def __init__(self, rollback: Rollback) -> None:
+        self._rollback = rollback
+
+    async def take(self, name: str = "") -> Snapshot:
+        """Name the state as it is now."""
+        return await asyncio.to_thread(self._rollback.take, name)
+
+    async def list(self) -> list[Snapshot]:
+        """Newest first."""
+        return await asyncio.to_thread(self._rollback.snapshots)
+
+    async def plan(self, wanted: str) -> RollbackPlan:
+        """What `rollback` would change. Raises UsageError for an unknown snapshot."""
+        return await asyncio.to_thread(self._rollback.plan, wanted)
+
+    async def rollback(self, wanted: str) -> RollbackPlan:
+        """Go back. Nothing may be working on a task or a night meanwhile. Raises UsageError, AdapterError
+        (the snapshot's adapter is not sound, and nothing was changed), HomeError and StoreError."""
+        return await asyncio.to_thread(self._rollback.rollback, wanted)
+
+
+class Rollback:
+    """What `Snapshots` does, in the calling thread."""
+
+    def __init__(
+        self,
+        settings: Path,
+        journal: Journal,
+        state: State,
+        registry: AdapterRegistry,
+        tables: Tables,
+        deliver: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        """`settings` is the home's config.toml; `deliver` hands on what was journalled, from any thread."""
+        self._settings = settings
+        self._journal = journal
+        self._state = state
+        self._registry = registry
+        self._tables = tables
+        self._deliver = deliver
+        self._lock = threading.RLock()
+
+    def take(self, name: str = "") -> Snapshot:
+        """Name the state as it is now."""
+        with self._lock:
+            snapshot = self._now(name or f"by hand, {now():%Y-%m-%d %H:%M}")
+            self._state.add_snapshot(snapshot)
+            self._journalled(SnapshotTaken(snapshot=snapshot.id, name=snapshot.name))
+            return snapshot
+
+    def snapshots(self) -> list[Snapshot]:
+        """Newest first."""
+        return self._state.snapshots()
+
+    def plan(self, wanted: str) -> RollbackPlan:
+        """What `rollback` would change."""
+        with self._lock:
+            snapshot = self._resolve(wanted)
+            here, there = (
+                self._journal.view_at(self._journal.history),
+                self._journal.view_at(snapshot.history),
+            )
+            return RollbackPlan(
+                snapshot=snapshot,
+                episodes_lost=tuple(name for name in here.newest if name not in there.newest),
+                episodes_back=tuple(name for name in there.newest if name not in here.newest),
+                lessons_lost=tuple(name for name in here.lessons if name not in there.lessons),
+                lessons_back=tuple(name for name in there.lessons if name not in here.lessons),
+                adapter_now=self._state.active,
+                adapter_then=snapshot.adapter,
+                settings_change=snapshot.settings != self._read_settings(),
+            )
+
+    def rollback(self, wanted: str) -> RollbackPlan:
+        """Go back to a snapshot; returns what changed, with the snapshot that undoes it."""
+        with self._lock:
+            self.redo()
+            plan = self.plan(wanted)
+            target = plan.snapshot
+            if target.adapter is not None:
+                self._registry.path(target.adapter)
+            undo = self._now(f"before the rollback to {target.name}")
+            after = self._journal.last_seq
+            intent = self._state.intend(_KIND, {"snapshot": target.id, "undo": undo.id, "after": after})
+            try:
+                self._state.add_snapshot(undo, by_rollback=True)
+                event = self._journal.append(
+                    RolledBack(snapshot=target.id, history=target.history, undo=undo.id)
+                )
+            except (HomeError, StoreError):
+                self._withdraw(intent)
+                raise
+            self._finish(intent, event)
+            self._deliver(event)
+            return plan.model_copy(update={"undo": undo.id})
+
+    def redo(self) -> bool:
+        """Finish, or take back, a rollback that a crash cut off; True when there was one. To be called
+        before anything else uses the home."""
+        with self._lock:
+            found = self._state.intents(_KIND)
+            for intent in found:
+                event = self._committed(intent)
+                if event is None:
+                    self._withdraw(intent)
+                else:
+                    self._finish(intent, event)
+            return bool(found)
+
+    def _committed(self, intent: Intent) -> Event | None:
+        for event in self._journal.read(after=intent.payload["after"]):
+            if isinstance(event, RolledBack) and event.undo == intent.payload["undo"]:
+                return event
+        return None
+
+    def _withdraw(self, intent: Intent) -> None:
+        self._state.remove_snapshot(intent.payload["undo"])
+        self._state.fulfil(intent)
+
+    def _finish(self, intent: Intent, event: Event) -> None:
+        target = self._state.resolve_snapshot(intent.payload["snapshot"])
+        undo = self._state.resolve_snapshot(intent.payload["undo"])
+        # what others journalled between the undo snapshot and the rollback belongs to the state before it
+        between = (intent.payload["after"] + 1, event.seq - 1)
+        self._state.replace_snapshot(undo.model_copy(update={"history": merged([*undo.history, between])}))
+        self._write_settings(target.settings)
+        try:
+            self._tables.follow()
+        except StoreError as error:
+            # the journal has it all; a rebuild or the next start makes the tables
+            _log.warning("the tables are behind the rollback: %s", error)
+        adapter = target.adapter
+        digest = ""
+        try:
+            digest = self._registry.get(adapter).digest if adapter is not None else ""
+        except AdapterError as error:
+            _log.warning("the snapshot's adapter does not serve: %s", error)
+            adapter = None
+        self._state.fulfil_and_activate(intent, adapter, digest)
+
+    def _now(self, name: str) -> Snapshot:
+        return Snapshot(
+            id=f"sn_{now():%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:6]}",
+            name=name,
+            history=self._journal.history,
+            adapter=self._state.active,
+            settings=self._read_settings(),
+        )
+
+    def _resolve(self, wanted: str) -> Snapshot:
+        try:
+            return self._state.resolve_snapshot(wanted)
+        except UnknownSnapshot as error:
+            raise UsageError(str(error)) from error
+
+    def _journalled(self, event: Event) -> None:
+        self._deliver(self._journal.append(event))
+
+    def _read_settings(self) -> str:
+        try:
+            return self._settings.read_bytes().decode()
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise HomeError(
+                f"Cannot read {self._settings}: {error}. Mend the file, then try again."
+            ) from error
+
+    def _write_settings(self, text: str) -> None:
+        try:
+            if text:
+                if self._read_settings() != text:
+                    replace_file(self._settings, text.encode())
+            elif self._settings.exists():
+                self._settings.unlink()
+                sync_folder(self._settings.parent)
+        except OSError as error:
+            raise HomeError(
+                f"Cannot write {self._settings}: {error.strerror}. Free some space and start again: the "
+                "rollback is finished then."
+            ) from error

@@ -1,0 +1,50 @@
+"""The tables beside the journal, brought to what it says: after a start, a rollback or forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from agent.episode_log import catch_up, fold
+from agent.journal import Journal
+from agent.lesson_log import follow_lessons, lessons
+from memory.episodes import EpisodeStore
+from memory.lessons import LessonStore
+
+
+class Tables:
+    """Episodes and lessons of one home. Every method may be repeated; all raise StoreError."""
+
+    def __init__(self, journal: Journal, episodes: EpisodeStore, lessons: LessonStore) -> None:
+        self._journal = journal
+        self._episodes = episodes
+        self._lessons = lessons
+
+    def follow(self, skip: Collection[str] = ()) -> None:
+        """Make the tables hold exactly what counts in the journal; `skip` names running episodes."""
+        catch_up(self._journal, self._episodes, skip=skip)
+        follow_lessons(self._journal, self._lessons)
+
+    def embed_missing(self) -> None:
+        """Make the vectors that rows lack."""
+        self._episodes.embed_missing()
+        self._lessons.embed_missing()
+
+    def rebuild_lessons(self) -> int:
+        """Make the table of lessons anew from the journal; returns how many there are."""
+        return self._lessons.rebuild(lessons(self._journal))
+
+    def purge(
+        self, episodes: Sequence[str], lesson_ids: Sequence[str], touched: Collection[str] = ()
+    ) -> None:
+        """Take rows out for good, with every older version of the tables. `touched` names episodes and
+        lessons whose events were rewritten without changing their positions."""
+        gone = set(episodes) | set(lesson_ids)
+        for episode_id in self._journal.episode_ids():
+            if episode_id in touched and episode_id not in gone:
+                episode = fold(self._journal.read(episode_id=episode_id), interrupted=True)
+                if episode is not None:
+                    self._episodes.put(episode, self._journal.episode_seq(episode_id))
+        for lesson, seq in lessons(self._journal, set(touched) - gone):
+            self._lessons.put(lesson, seq)
+        self._episodes.purge(episodes)
+        self._lessons.purge(lesson_ids)
