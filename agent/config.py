@@ -213,11 +213,8 @@ def load_settings(
     path = home / "config.toml"
     merged = _read_file(path)
     _check_keys(merged, str(path))
-    environ = os.environ if environ is None else environ
-    for key in known_keys():
-        variable = "NIGHTSCHOOL_" + key.replace(".", "_").upper()
-        if variable in environ:
-            _put(merged, key, environ[variable])
+    for key, value in _from_environment(os.environ if environ is None else environ).items():
+        _put(merged, key, value)
     for key, value in (overrides or {}).items():
         if value is not None:
             _put(merged, key, value)
@@ -261,6 +258,22 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _put(merged: dict[str, Any], key: str, value: Any) -> None:
     section, name = key.split(".")
     merged.setdefault(section, {})[name] = value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings named by variables. Raises ConfigError naming the variable that is wrong."""
+    known = {"NIGHTSCHOOL_" + key.replace(".", "_").upper(): key for key in known_keys()}
+    found = {}
+    for variable, value in environ.items():
+        if variable in known:
+            section, name = known[variable].split(".")
+            _validate({section: {name: value}}, variable)
+            found[known[variable]] = value
+        elif any(variable.startswith(f"NIGHTSCHOOL_{section.upper()}_") for section in Settings.model_fields):
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.4)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise ConfigError(f"The environment variable `{variable}` names no setting.{hint}")
+    return found
 
 
 def _check_keys(data: Mapping[str, Any], where: str) -> None:
