@@ -56,6 +56,11 @@ class Bridge:
         self.calls: RuntimeCalls | None = None
         """The runtime; None while there is no connection."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether every event that came was handed on."""
+        return self._flush_at is None
+
     async def open(self) -> RuntimeCalls:
         """Connect and listen to everything from now on. Raises what connecting raises."""
         calls = await self._connect()

@@ -30,6 +30,15 @@ def listens_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def a_terminal_with_all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours are the themes' own, wherever the tests run."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def one_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Local times are the same everywhere."""
     monkeypatch.setenv("TZ", "UTC")
@@ -68,13 +77,36 @@ def make_app() -> Callable[..., NightSchoolApp]:
     return make
 
 
+# the app's own work; the connection may wait for the test, and asking for the status never ends
+_WORK = {"send", "load", "files"}
+
+
 async def _settle(pilot: Pilot[Any]) -> None:
-    """Wait until events have travelled from the runtime to the screen."""
-    for _ in range(3):
+    """Wait until events have travelled from the runtime to the screen, however slow the machine is."""
+    app = pilot.app
+    rounds = 0
+    while rounds < 3:
         await asyncio.sleep(0.05)
         await pilot.pause()
+        calls = app.bridge.calls
+        moving = not app.bridge.idle or (calls is not None and not calls.delivered)
+        if not moving and not any(work.is_running for work in app.workers if work.group in _WORK):
+            rounds += 1
+
+
+async def _until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+    """Wait for something that takes its own time, such as the next look at the status; then settle."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await pilot.pause(0.05)
+    await _settle(pilot)
 
 
 @pytest.fixture
 def settle() -> Callable[[Pilot[Any]], Awaitable[None]]:
     return _settle
+
+
+@pytest.fixture
+def until() -> Callable[[Pilot[Any], Callable[[], object]], Awaitable[None]]:
+    return _until

@@ -76,6 +76,11 @@ class FakeRuntime:
             if wanted in (None, event.episode_id):
                 queue.put_nowait(event)
 
+    @property
+    def delivered(self) -> bool:
+        """Whether every event was taken by its listeners."""
+        return all(queue.empty() for _, queue in self._listeners)
+
     def die(self) -> None:
         """The host is gone: streams end, calls fail."""
         for _, queue in self._listeners:

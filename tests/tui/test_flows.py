@@ -29,6 +29,7 @@ from tui.widgets.turn_block import TurnBlock, UserMessage
 
 Make = Callable[..., NightSchoolApp]
 Settle = Callable[[Pilot[Any]], Awaitable[None]]
+Until = Callable[[Pilot[Any], Callable[[], object]], Awaitable[None]]
 
 
 async def send(pilot: Pilot[Any], settle: Settle, text: str) -> None:
@@ -244,7 +245,7 @@ async def test_escape_interrupts_what_runs(make_app: Make, runtime: FakeRuntime,
         assert not pilot.app.work_screen.conversation.running(pilot.app.view)
 
 
-async def test_typed_while_loading_waits(make_app: Make, settle: Settle) -> None:
+async def test_typed_while_loading_waits(make_app: Make, settle: Settle, until: Until) -> None:
     runtime = FakeRuntime(model_state="not_loaded")
     async with make_app(runtime).run_test() as pilot:
         await settle(pilot)
@@ -255,8 +256,7 @@ async def test_typed_while_loading_waits(make_app: Make, settle: Settle) -> None
         assert runtime.requests == []
         assert pilot.app.screen.query_one(QueueList).display
         runtime.become_ready()
-        await asyncio.sleep(0.6)
-        await settle(pilot)
+        await until(pilot, lambda: runtime.requests)
         assert [request.text for request in runtime.requests] == ["first"]
         runtime.answer_with("one")
         await settle(pilot)
@@ -288,7 +288,9 @@ async def test_a_queued_message_can_be_taken_back(
         assert not pilot.app.screen.query_one(QueueList).display
 
 
-async def test_a_missing_model_is_a_sentence_and_a_retry(make_app: Make, settle: Settle) -> None:
+async def test_a_missing_model_is_a_sentence_and_a_retry(
+    make_app: Make, settle: Settle, until: Until
+) -> None:
     sentence = "No weights yet. `nightschool model pull` fetches them."
     runtime = FakeRuntime(model_state="not_loaded")
     runtime.fail["load_model"] = WeightsMissing(sentence)
@@ -296,14 +298,12 @@ async def test_a_missing_model_is_a_sentence_and_a_retry(make_app: Make, settle:
         await settle(pilot)
         assert notices(pilot) == [sentence]
         runtime.known = runtime.known.model_copy(update={"model_state": "failed", "model_error": sentence})
-        await asyncio.sleep(0.6)
-        await settle(pilot)
+        await until(pilot, lambda: pilot.app.status == runtime.known)
         del runtime.fail["load_model"]
         await send(pilot, settle, "hello")
         assert len(asked(runtime, "load_model")) == 2
         runtime.become_ready()
-        await asyncio.sleep(0.6)
-        await settle(pilot)
+        await until(pilot, lambda: runtime.requests)
     assert [request.text for request in runtime.requests] == ["hello"]
 
 
