@@ -20,19 +20,20 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent.disk import replace_file, sync, sync_folder, write_all
+from agent.disk import sync, sync_folder, write_all
 from agent.errors import HomeError
 from agent.events import Event, RolledBack, is_durable, parse_event
 from agent.history import Range
 from agent.journal_index import Index, Place, View
 from agent.journal_line import Head, dump, head, seal, unseal
+from agent.journal_purge import Change, mentions, purge_file, remove_leftovers
 
 _log = logging.getLogger(__name__)
 
@@ -173,15 +174,13 @@ class Journal:
 
     def mentioning(self, names: Sequence[str]) -> Iterator[Event]:
         """Every event that mentions one of these ids, those that do not count included, oldest first."""
-        needles = [name.encode() for name in names]
         with self._lock:
             files = list(self._files)
-        for file in files:
-            with file.open("rb") as lines:
-                for line in lines:
-                    event = _event(line) if any(needle in line for needle in needles) else None
-                    if event is not None:
-                        yield event
+        try:
+            for file in files:
+                yield from mentions(file, names)
+        except OSError as error:
+            raise HomeError(f"Cannot read the journal in {self.folder}: {error.strerror}.") from error
 
     def view_at(self, history: Sequence[Range]) -> View:
         """Which episodes and lessons there are when only these positions count."""
@@ -204,24 +203,25 @@ class Journal:
         with self._lock:
             return list(self._index.view.unfinished)
 
-    def purge(self, names: Sequence[str], change: Callable[[Event], Event | None]) -> None:
+    def purge(self, names: Sequence[str], change: Change) -> None:
         """Rewrite the events that mention one of these ids: `change` gives what stays of an event, None
-        takes it out whole. Events keep their positions; lines that are too damaged to be read go.
+        takes it out whole. Events keep their positions.
 
-        Each file is replaced whole or not at all. A crash leaves some files rewritten and others not;
-        the same call again does the rest. Raises HomeError.
+        A crash leaves some files rewritten and others not; the same call again does the rest. Raises
+        HomeError.
         """
-        needles = [name.encode() for name in names]
         with self._lock:
             try:
                 self._ready()
                 self.close()
-                for path in sorted(self.folder.glob("*events-*")):
-                    self._purge_file(path, needles, change)
-                self._purges += 1
-                self._reopen()
+                try:
+                    for file in self._files:
+                        purge_file(file, names, change)
+                    remove_leftovers(self.folder, names)
+                finally:
+                    self._purges += 1
+                    self._index_anew()
             except OSError as error:
-                self._reopen()
                 raise HomeError(
                     f"Cannot rewrite the journal in {self.folder}: {error.strerror}. "
                     "Free some space, then forget again."
@@ -271,31 +271,15 @@ class Journal:
         self._report(Damage(file, number, reason, file))
         return None
 
-    def _purge_file(
-        self, path: Path, needles: Sequence[bytes], change: Callable[[Event], Event | None]
-    ) -> None:
-        content = path.read_bytes()
-        if not any(needle in content for needle in needles):
-            return
-        if _FILE_NAME.fullmatch(path.name) is None:
-            # the torn end of a line, kept aside, or a half-written replacement
-            path.unlink()
-            sync_folder(self.folder)
-            return
-        kept: list[bytes] = []
-        for line in BytesIO(content):
-            stays: bytes | None = line
-            if any(needle in line for needle in needles):
-                stays = _changed(line, change)
-            if stays is not None:
-                kept.append(stays)
-        replace_file(path, b"".join(kept))
-
-    def _reopen(self) -> None:
-        """Index the files anew."""
-        self._index = Index()
-        self._next, self._damage, self._tail = 1, [], None
-        self._open()
+    def _index_anew(self) -> None:
+        """Read the files again; when that fails, what was known of them stays."""
+        before = self._index, self._files, self._damage, self._next
+        self._index, self._damage = Index(), []
+        try:
+            self._open()
+        except OSError:
+            self._index, self._files, self._damage, self._next = before
+            raise
 
     def _report(self, found: Damage) -> None:
         if found not in self._damage:
@@ -385,9 +369,7 @@ class Journal:
         self._index.add(found, place)
         self._next = max(self._next, found.seq + 1)
         if found.kind == "rolled_back":
-            event = parse_event(body)
-            assert isinstance(event, RolledBack)
-            self._index.roll_back(event.seq, event.history)
+            self._index.roll_back(found.seq, _rolled_back(body).history)
 
     def _write(self, handle: int, line: bytes) -> None:
         # set first and cleared last: whatever comes between, Ctrl+C too, what was written is taken back
@@ -442,24 +424,17 @@ class Journal:
             self._files.append(file)
 
 
+def _rolled_back(body: bytes) -> RolledBack:
+    try:
+        return RolledBack.model_validate_json(body)
+    except ValidationError as error:
+        # to go on without it would bring back what was rolled back
+        raise HomeError(
+            "The journal has a rollback that this version of Night School does not know. Upgrade, or choose "
+            "another home with --home."
+        ) from error
+
+
 def _line(lines: BufferedReader, place: Place) -> bytes:
     lines.seek(place.offset)
     return lines.read(place.length)
-
-
-def _event(line: bytes) -> Event | None:
-    """The event of a line; None of one that cannot be read."""
-    body = unseal(line.removesuffix(b"\n"))
-    try:
-        return parse_event(body) if body is not None else None
-    except ValidationError:
-        return None
-
-
-def _changed(line: bytes, change: Callable[[Event], Event | None]) -> bytes | None:
-    """What stays of a line; None of one that goes, or that cannot be read."""
-    event = _event(line)
-    changed = change(event) if event is not None else None
-    if changed is None:
-        return None
-    return line if changed == event else seal(dump(changed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from memory.state import State
 from memory.types import Message, Step
 from memory.verdict import Verdict
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 RATE = Rate(right=1, total=1, low=0.2, high=1.0)
 
 
@@ -110,7 +112,7 @@ class KeptHome:
         return {
             "episodes": rows(self.episodes),
             "lessons": rows(self.lessons),
-            "folded": {name: seq for name, seq in self.episodes.seqs().items()},
+            "folded": self.episodes.seqs(),
             "ids": self.journal.episode_ids(),
             "lesson_seqs": self.journal.lesson_seqs,
             "unfinished": self.journal.interrupted(),
@@ -204,7 +206,8 @@ def make_lesson(
         "subject": statement.split()[0],
         "span": statement,
         "phrasings": (Phrasing(messages=(asked,), answer=statement, expected="Rome", form="question"),),
-        "verdict": Verdict(kind="write", score=0.9, reasons=("new",)),
+        "verdict": Verdict(kind="write", score=0.9, reasons=("new",), at=AT),
         "state": state,
+        "created_at": AT,
     }
     return Lesson.model_validate({**values, **fields})

@@ -165,6 +165,9 @@ class Shelf:
     def put(self, episode: Episode, seq: int = 0) -> None:
         self.kept[episode.id] = episode, seq
 
+    def delete(self, episode_id: str) -> bool:
+        return self.kept.pop(episode_id, None) is not None
+
 
 def test_catching_up_puts_only_what_is_missing_or_old(tmp_path: Path) -> None:
     journal, shelf = Journal(tmp_path / "journal"), Shelf()
@@ -180,3 +183,7 @@ def test_catching_up_puts_only_what_is_missing_or_old(tmp_path: Path) -> None:
     assert shelf.kept["b"][0].feedback[0].text == "Nice."
     assert catch_up(journal, shelf) == ["running"]
     assert [episode.id for episode, _ in folded(journal)] == ["a", "b", "c", "running"]
+    shelf.kept["gone"] = shelf.kept["a"]
+    shelf.kept["b"] = shelf.kept["b"][0], 99
+    assert catch_up(journal, shelf) == ["b"]
+    assert sorted(shelf.kept) == ["a", "b", "c", "running"]
