@@ -10,12 +10,17 @@ from typing import Any
 
 import click
 
+from tui.cli.bench_c2w import c2w, compare
 from tui.cli.output import Cli, json_option, print_json
 
 
 @click.group()
 def bench() -> None:
     """Measure the product on public and own benchmarks."""
+
+
+bench.add_command(c2w)
+bench.add_command(compare)
 
 
 @bench.command()
