@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from agent.calls import EpisodeHit
-from agent.episode_log import catch_up, fold, folded
+from agent.episode_log import fold, folded
 from agent.errors import UsageError
 from agent.journal import Journal
+from agent.tables import Tables
 from memory.episodes import EpisodeStore
 from memory.errors import StoreError
 from memory.recall import Recall, recall
@@ -22,14 +23,22 @@ from memory.types import Episode
 
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
+_EVERY = 2**31 - 1
 
 
 class Archive:
     """The episodes of one home."""
 
-    def __init__(self, journal: Journal, store: EpisodeStore, count_tokens: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        store: EpisodeStore,
+        tables: Tables,
+        count_tokens: Callable[[str], int],
+    ) -> None:
         self._journal = journal
         self._store = store
+        self._tables = tables
         self._count_tokens = count_tokens
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
 
@@ -40,6 +49,19 @@ class Archive:
     async def newest(self, limit: int) -> list[Episode]:
         """Newest first."""
         return await self._in_thread(lambda: self._store.list(limit))
+
+    async def unjudged(self) -> list[Episode]:
+        """Finished episodes that a night has yet to look at, oldest first: those with a first verdict that
+        does not dismiss them."""
+        return await self._in_thread(
+            lambda: [
+                episode
+                for episode in reversed(self._store.list(_EVERY))
+                if episode.verdict is not None
+                and episode.verdict.stage == "cheap"
+                and episode.verdict.kind != "skip"
+            ]
+        )
 
     async def search(self, text: str, limit: int) -> list[EpisodeHit]:
         """Best first. Raises UsageError for an empty text."""
@@ -77,8 +99,8 @@ class Archive:
     async def catch_up(self) -> None:
         """Put into the tables what the journal has and they lack, vectors included."""
         try:
-            await self._in_thread(lambda: catch_up(self._journal, self._store))
-            await self._in_thread(self._store.embed_missing)
+            await self._in_thread(self._tables.follow)
+            await self._in_thread(self._tables.embed_missing)
         except StoreError as error:
             log.warning("the tables are behind the journal: %s", error)
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+
 from agent.approval import Approver, approval_chain
 from agent.archive import Archive
 from agent.bus import Bus
 from agent.calls import TaskRequest
 from agent.config import Settings, cache_dir
 from agent.device import detect, torch_device
-from agent.errors import WeightsMissing
+from agent.errors import ModelError, WeightsMissing
+from agent.forget import Forget, ForgetWork
 from agent.home import Home, OwnerLock
 from agent.journal import Journal
+from agent.lesson_book import LessonBook
+from agent.model import manifest
 from agent.model.base import Model
 from agent.model.catalogue import ModelEntry, quantization, resolve
 from agent.model.thread import ModelThread
 from agent.model.weights import installed, model_dir
 from agent.pending import Pending
+from agent.rollback import Rollback, Snapshots
 from agent.runtime import Parts, Runtime
 from agent.sandboxing import sandbox_from
+from agent.serving import Serving
+from agent.sleep.night import Bedroom
+from agent.tables import Tables
+from memory.adapters import AdapterRegistry
 from memory.embed import Embedder, MiniLmEmbedder
 from memory.episodes import EpisodeStore
+from memory.lessons import LessonStore
+from memory.state import State
 from sandbox.policy import default_policy
 from skills.registry import builtin_registry
 
@@ -30,8 +43,28 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     journal = Journal(home.journal)
     bus = Bus(journal)
     embedder = load_embedder(settings)
-    model = ModelThread(lambda: load_model(settings, entry, embedder))
-    store = EpisodeStore(home.lancedb, embedder)
+    store, lessons = EpisodeStore(home.lancedb, embedder), LessonStore(home.lancedb, embedder)
+    tables = Tables(journal, store, lessons)
+    state, adapters = State(home.state), AdapterRegistry(home.adapters)
+    rollback = Rollback(
+        home.root / "config.toml", journal, state, adapters, tables, bus.deliver_from_anywhere
+    )
+    forgetter = ForgetWork(
+        home, journal, state, adapters, tables, lambda: drop_caches(home), bus.deliver_from_anywhere
+    )
+    # what a crash cut off is finished before anything else looks at the home
+    rollback.redo()
+    forgetter.redo()
+    serving = Serving(adapters, state, base_digest(entry.name))
+
+    def load() -> Model:
+        loaded = load_model(settings, entry, embedder)
+        serving.load_into(loaded)
+        return loaded
+
+    model = ModelThread(load)
+    archive = Archive(journal, store, tables, count_words)
+    registry = builtin_registry()
     pending = Pending(bus)
     policy = default_policy(**settings.policy.model_dump(), home=home.root, readable=[home.outputs])
 
@@ -45,15 +78,52 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
             model_name=entry.name,
             check_model=lambda: _check_weights(entry.name),
             model=model,
-            registry=builtin_registry(),
+            registry=registry,
             sandbox=sandbox_from(settings.sandbox, hidden=[home.root, cache_dir()]),
             bus=bus,
-            archive=Archive(journal, store, count_words),
+            archive=archive,
             pending=pending,
             approver=approver,
+            bedroom=Bedroom(
+                settings=settings,
+                nights=home.nights,
+                cache=home.sleep_cache,
+                base=cache_dir() / "models" / entry.name,
+                base_name=entry.name,
+                base_digest=base_digest(entry.name),
+                quantization=quantization(entry, detect(), settings.model.quantization) or "none",
+                model=model,
+                bus=bus,
+                episodes=archive,
+                lessons=LessonBook(bus, lessons),
+                registry=adapters,
+                state=state,
+                snapshots=Snapshots(rollback),
+                serving=serving,
+                embedder=embedder,
+                specs=registry.specs(),
+            ),
+            forgetter=Forget(forgetter),
             on_close=lock.release,
         )
     )
+
+
+def base_digest(name: str) -> str:
+    """Digest of a model's weights as installed; empty while they are not there."""
+    try:
+        found = manifest.read(model_dir(name, cache_dir()))
+    except ModelError:
+        return ""
+    if found is None:
+        return ""
+    weights = sorted(file.sha256 for path, file in found.files.items() if path.endswith(".safetensors"))
+    return hashlib.sha256("".join(weights).encode()).hexdigest()
+
+
+def drop_caches(home: Home) -> None:
+    """Remove what nights computed from lessons and kept."""
+    shutil.rmtree(home.sleep_cache, ignore_errors=True)
 
 
 def chosen_model(settings: Settings) -> ModelEntry:

@@ -15,6 +15,13 @@ from agent.journal import Journal
 _PASSING_BACKLOG = 4096
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class _Listener:
     def __init__(self, episode_id: str | None) -> None:
         self.episode_id = episode_id
@@ -35,6 +42,7 @@ class Bus:
         self._listeners: set[_Listener] = set()
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._loop = _running_loop()
 
     async def record(self, event: Event) -> Event:
         """Append a durable event to the journal and return it with its `seq`; nobody has seen it yet.
@@ -52,6 +60,11 @@ class Bus:
         """Hand an event to everybody who listens."""
         for listener in self._listeners:
             listener.offer(event)
+
+    def deliver_from_anywhere(self, event: Event) -> None:
+        """`deliver` a passing event from another thread than the event loop's, or from it."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.deliver, event)
 
     async def publish(self, event: Event) -> Event:
         """Record if durable, then deliver."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from agent.events import Event
+from agent.learning_calls import LearningCalls
 from memory.types import Episode, EpisodeKind, Record, SignalSummary, TokenUsage
 
 ApprovalMode = Literal["allow", "ask", "deny"]
@@ -97,7 +98,7 @@ class Status(Record):
     """Longest prompt plus answer."""
 
 
-class RuntimeCalls(Protocol):
+class RuntimeCalls(LearningCalls, Protocol):
     """The runtime as every face sees it."""
 
     async def submit(self, request: TaskRequest) -> str:
@@ -118,6 +119,9 @@ class RuntimeCalls(Protocol):
 
     async def ask(self, question: str, memory: bool = True) -> Answer:
         """One answer, without tools and without leaving an episode."""
+
+    async def ask_many(self, questions: tuple[str, ...], memory: bool = True) -> list[Answer]:
+        """An answer to each question, as `ask` gives it; faster than one after the other."""
 
     async def remember(self, text: str) -> str:
         """Keep a note; returns its episode id."""

@@ -17,12 +17,13 @@ from agent import wire
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.errors import HomeError
 from agent.events import Event, parse_event
+from agent.remote_learning import RemoteLearning
 from memory.types import Episode
 
 _GONE = "The process that owns this home has ended. Run the command again."
 
 
-class RemoteRuntime:
+class RemoteRuntime(RemoteLearning):
     """Calls that travel."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,6 +72,10 @@ class RemoteRuntime:
     async def ask(self, question: str, memory: bool = True) -> Answer:
         answer: Answer = await self._call("ask", question=question, memory=memory)
         return answer
+
+    async def ask_many(self, questions: tuple[str, ...], memory: bool = True) -> list[Answer]:
+        answers: list[Answer] = await self._call("ask_many", questions=questions, memory=memory)
+        return answers
 
     async def remember(self, text: str) -> str:
         episode_id: str = await self._call("remember", text=text)

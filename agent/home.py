@@ -34,6 +34,7 @@ class Home:
         self.logs = root / "logs"
         self.adapters = root / "adapters"
         self.nights = root / "nights"
+        self.sleep_cache = root / "sleep_cache"
         self.state = root / "state.sqlite"
         self.settings = root / "config.toml"
         self.lock = root / "lock"

@@ -23,6 +23,7 @@ from agent.config import Settings
 from agent.context import attachment_text, folder_text, history, system_message
 from agent.errors import ModelError, UsageError
 from agent.events import (
+    EpisodeJudged,
     EpisodeStarted,
     EpisodeUndone,
     Event,
@@ -31,12 +32,16 @@ from agent.events import (
     RunFinished,
     TaskAccepted,
 )
+from agent.forget import Forget
+from agent.gate import cheap_verdict
 from agent.home import Home
+from agent.learning import Learning
 from agent.loop import Loop, TurnInput
 from agent.model.base import GenerateRequest, TokenDelta, TurnEnd
 from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sandboxing import limits_from
+from agent.sleep.night import Bedroom
 from memory.types import Episode, Feedback, Message, SignalSummary, TokenSignal, now
 from sandbox.base import Sandbox, SandboxError
 from skills.outputs import OutputStore
@@ -46,6 +51,8 @@ from skills.tool import ToolContext
 
 # a longer task can never fit the context; a character is at least an eighth of a token in any script
 _CHARS_PER_TOKEN = 8
+# episodes against which the gate measures surprise and recurrence
+_RECENT = 100
 
 
 @dataclass
@@ -65,6 +72,10 @@ class Parts:
     pending: Pending
     approver: Callable[[TaskRequest], Approver]
     """The chain of approvers for one task."""
+    bedroom: Bedroom
+    """What nights work with."""
+    forgetter: Forget
+    """Forgets for good."""
     on_close: Callable[[], None]
     """Lets the home go."""
 
@@ -79,10 +90,11 @@ class _Job:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Runtime:
+class Runtime(Learning):
     """Night School, running."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.bedroom, parts.forgetter)
         self._parts = parts
         self._bus = parts.bus
         self._archive = parts.archive
@@ -137,20 +149,7 @@ class Runtime:
             raise UsageError("The question is empty. Say what to answer.")
         self._parts.check_model()
         await self.load_model()
-        recalled = await self._archive.recall(question, self._recall_tokens()) if memory else None
-        request = GenerateRequest(
-            messages=(
-                system_message(None),
-                Message(
-                    role="user",
-                    content=question,
-                    context=recalled.text if recalled else "",
-                    provenance="user",
-                ),
-            ),
-            max_tokens=self._parts.settings.agent.turn_tokens,
-            temperature=self._parts.settings.model.temperature,
-        )
+        request, recalled = await self._question(question, memory)
         signals: list[TokenSignal] = []
         end: TurnEnd | None = None
         async for delta in self._parts.model.stream(request):
@@ -164,8 +163,36 @@ class Runtime:
             answer=end.text.strip(),
             signals=SignalSummary.of(signals),
             tokens=end.usage,
-            recalled=recalled.episode_ids if recalled else (),
+            recalled=recalled,
         )
+
+    async def ask_many(self, questions: tuple[str, ...], memory: bool = True) -> list[Answer]:
+        if not all(question.strip() for question in questions):
+            raise UsageError("A question is empty. Say what to answer.")
+        self._parts.check_model()
+        await self.load_model()
+        asked = [await self._question(question, memory) for question in questions]
+        ends = await self._parts.model.generate_batch([request for request, _ in asked])
+        return [
+            Answer(answer=end.text.strip(), signals=end.signals, tokens=end.usage, recalled=recalled)
+            for end, (_, recalled) in zip(ends, asked, strict=True)
+        ]
+
+    async def _question(self, question: str, memory: bool) -> tuple[GenerateRequest, tuple[str, ...]]:
+        """What the model is asked, and the episodes it is shown."""
+        recalled = await self._archive.recall(question, self._recall_tokens()) if memory else None
+        user = Message(
+            role="user",
+            content=question,
+            context=recalled.text if recalled else "",
+            provenance="user",
+        )
+        request = GenerateRequest(
+            messages=(system_message(None), user),
+            max_tokens=self._parts.settings.agent.turn_tokens,
+            temperature=self._parts.settings.model.temperature,
+        )
+        return request, recalled.episode_ids if recalled else ()
 
     async def remember(self, text: str) -> str:
         if not text.strip():
@@ -197,7 +224,7 @@ class Runtime:
         episode = await self._archive.get(episode_id)
         given = Feedback(rating=rating, text=text)
         await self._bus.publish(FeedbackGiven(episode_id=episode.id, feedback=given))
-        await self._archive.keep(episode.id)
+        await self._judge(episode.id)
 
     async def undo_preview(self, episode_id: str) -> list[FileChange]:
         episode = await self._archive.get(episode_id)
@@ -225,7 +252,7 @@ class Runtime:
             model=self._parts.model_name,
             model_state=model.state,
             model_error=model.error,
-            adapter=None,
+            adapter=card.id if (card := self._room.serving.card) else None,
             sandbox=self._parts.sandbox.name,
             sandbox_error=await self._probe_sandbox(),
             home=str(self._parts.home.root),
@@ -244,14 +271,16 @@ class Runtime:
         )
 
     async def interrupt_all(self) -> None:
-        """Stop everything that runs or waits."""
+        """Stop everything that runs or waits, a night included."""
         for job in list(self._jobs):
             await self.interrupt(job.episode_id)
+        await self.stop_sleep()
 
     async def drain(self) -> None:
-        """Wait until no task is running or waiting."""
+        """Wait until no task is running or waiting, and no night."""
         for job in list(self._jobs):
             await job.finished.wait()
+        await self.drain_sleep()
 
     async def close(self) -> None:
         await self.drain()
@@ -336,6 +365,7 @@ class Runtime:
                     episode_kind=request.kind,
                     workspace=str(workspace),
                     model=self._parts.model_name,
+                    adapter=card.id if (card := self._room.serving.card) else None,
                     system=system.content,
                     tools=tuple(spec.name for spec in specs),
                 )
@@ -381,8 +411,17 @@ class Runtime:
         """Journal the end, store the episode, then tell everybody: whoever sees it can look it up."""
         recorded = await self._bus.record(event)
         assert event.episode_id is not None
-        await self._archive.keep(event.episode_id)
+        await self._judge(event.episode_id)
         self._bus.deliver(recorded)
+
+    async def _judge(self, episode_id: str) -> None:
+        """The gate's first word on an episode as it now stands, then its place in the tables."""
+        episode = await self._archive.get(episode_id)
+        if episode.verdict is None or episode.verdict.by == "gate":
+            recent = await self._archive.newest(_RECENT)
+            verdict = await asyncio.to_thread(cheap_verdict, episode, recent)
+            await self._bus.publish(EpisodeJudged(episode_id=episode_id, verdict=verdict))
+        await self._archive.keep(episode_id)
 
     async def _episode_to_continue(self, request: TaskRequest) -> Episode | None:
         if request.continue_episode is None:

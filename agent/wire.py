@@ -22,8 +22,8 @@ from agent.calls import RuntimeCalls
 MAX_LINE = 64 * 1024**2
 METHODS = frozenset(
     name
-    for name, member in vars(RuntimeCalls).items()
-    if inspect.iscoroutinefunction(member) and name != "close"
+    for name, member in inspect.getmembers(RuntimeCalls, inspect.iscoroutinefunction)
+    if name != "close" and not name.startswith("_")
 )
 
 

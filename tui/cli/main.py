@@ -14,6 +14,7 @@ import click
 from tui.cli.output import Cli, report_errors
 
 _COMMANDS = {
+    "adapters": ("tui.cli.adapters:adapters", "What the nights made; which one serves."),
     "ask": ("tui.cli.ask:ask", "Answer one question, without tools."),
     "bench": ("tui.cli.bench:bench", "Measure the product on public and own benchmarks."),
     "chat": ("tui.cli.chat:chat", "A plain line-by-line conversation."),
@@ -22,10 +23,16 @@ _COMMANDS = {
     "doctor": ("tui.cli.doctor:doctor", "What is installed, what is missing, what to do."),
     "episodes": ("tui.cli.episodes:episodes", "List, show and search past episodes."),
     "feedback": ("tui.cli.episodes:feedback", "Judge an episode: good or bad, with a correction."),
+    "forget": ("tui.cli.review:forget", "Forget an episode or a lesson for good."),
     "model": ("tui.cli.model:model", "List, fetch, choose and verify models."),
     "remember": ("tui.cli.ask:remember", "Tell it something to keep."),
+    "report": ("tui.cli.sleep:report", "The report card of a night."),
+    "review": ("tui.cli.review:review", "What it chose to learn and why; approve, reject, edit."),
+    "rollback": ("tui.cli.snapshots:rollback", "Go back to a snapshot of memory, adapters and settings."),
     "run": ("tui.cli.run:run", "Work on one task with tools in the sandbox."),
     "sandbox": ("tui.cli.sandbox:sandbox", "Run a command exactly as the agent would."),
+    "sleep": ("tui.cli.sleep:sleep", "Run one night: learn, sit the exam, promote what passed."),
+    "snapshot": ("tui.cli.snapshots:snapshot", "Name the state of things; list what was named."),
     "undo": ("tui.cli.episodes:undo", "Take back what a task changed in its workspace."),
 }
 

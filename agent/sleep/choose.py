@@ -1,0 +1,30 @@
+"""Which lessons a night trains, rehearses and takes out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from agent.sleep.folder import Chosen
+from memory.learning import Lesson
+
+
+def choose(lessons: Iterable[Lesson], in_weights: Collection[str], most_new: int, tries: int) -> Chosen:
+    """Settle a night's lessons from all there are.
+
+    `in_weights`: ids of the lessons in the serving adapter. New ones go by the user's word first, then by
+    score, then by age; a lesson that failed `tries` times is left to retrieval.
+    """
+    inside = set(in_weights)
+    everything = list(lessons)
+    waiting = [
+        lesson
+        for lesson in everything
+        if lesson.state == "approved" and lesson.id not in inside and lesson.tries < tries and lesson.trained
+    ]
+    waiting.sort(key=lambda lesson: (lesson.verdict.by != "user", -lesson.verdict.score, lesson.created_at))
+    known = {lesson.id: lesson for lesson in everything}
+    return Chosen(
+        new=tuple(lesson.id for lesson in waiting[:most_new]),
+        old=tuple(sorted(i for i in inside if i in known and known[i].state == "approved")),
+        untaught=tuple(sorted(i for i in inside if i in known and known[i].state in ("retired", "rejected"))),
+    )
