@@ -97,6 +97,8 @@ class TrainJob(Record):
     """Budget of trained tokens, all passes; 0 means none."""
     threads: int | None = None
     """torch threads; None leaves torch's default."""
+    cache: Path | None = None
+    """Folder in which activations and teachers of items are kept for later nights; None keeps none."""
 
 
 class TrainProgress(Record):
@@ -122,3 +124,28 @@ class TrainProgress(Record):
     """For a person: what is being prepared, or why it failed."""
     seconds: float = 0.0
     """Since training began."""
+
+
+class TrainResult(Record):
+    """What the worker leaves in `result.json` once `adapter/` is whole."""
+
+    tokens: int
+    """Tokens trained: prompt and answer of every item, each time it was trained on."""
+    seconds: float
+    """Wall-clock time of preparation and training, of all runs when it was resumed."""
+    train_seconds: float
+    """Of the training steps alone."""
+    steps: int
+    """Optimiser steps."""
+    passes: int
+    """Passes over the new items, begun ones included."""
+    loss: tuple[tuple[int, float], ...]
+    """Loss curve: (step, mean loss of the step), thinned to some hundred points."""
+    known: tuple[str, ...]
+    """New lessons whose every answer token was above `stop_probability` when last looked at."""
+    left_out: tuple[str, ...] = ()
+    """Ids of items that do not fit the context."""
+    teacher_tokens: int = 0
+    """Tokens read by the teacher."""
+    digest: str = ""
+    """Of the adapter, as `memory.adapter_files.adapter_digest` takes it."""

@@ -1,0 +1,437 @@
+"""The training loop: passes over new items, mixed with rehearsal and anchors, until all is known.
+
+Promises: the same job on the same machine gives the same adapter, whether or not it was interrupted; what
+is known rests for a pass and is looked at again; the time and tokens of a step do not depend on how many
+old lessons there are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from agent.errors import LearningError
+from agent.sleep.items import TrainItem, TrainJob, TrainProgress, TrainResult
+from agent.sleep.train import state
+from agent.sleep.train.adapter import lowest_layer, read_adapter, write_adapter
+from agent.sleep.train.blocks import Store, keep, store_name
+from agent.sleep.train.encode import Encoded, Encoder
+from agent.sleep.train.ewc import Fisher
+from agent.sleep.train.feed import Budget, shuffled, stable_random, take
+from agent.sleep.train.prepare import Prepared, Preparer
+from agent.sleep.train.recipe import kept, recipe
+from agent.sleep.train.rehearsal import rehearsal_order, sizes
+from agent.sleep.train.state import Standing
+from agent.sleep.train.step import Objective, Seen, chunks, fitting
+from agent.sleep.train.student import Student
+from memory.adapter_files import adapter_digest
+
+_SAVE_SECONDS = 20.0
+_STORE_BYTES = 4 << 30
+# A lesson to be un-taught counts as done when no answer position is further than this from the base, nats.
+_UNTAUGHT = 0.1
+# Steps until the Fisher penalty's weight is set: before, nothing has moved.
+_EWC_AFTER = 5
+_EWC_SHARE = 0.1
+
+
+class Stopped(Exception):
+    """The run was asked to stop; everything done so far is saved."""
+
+
+class _NoNumber(Exception):
+    """A loss or gradient is not finite."""
+
+
+class Trainer:
+    """One job in one folder."""
+
+    def __init__(
+        self,
+        job: TrainJob,
+        items: Sequence[TrainItem],
+        folder: Path,
+        report: Callable[[TrainProgress], None],
+        stop: Callable[[], bool] = lambda: False,
+        splits: int = 1,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Load everything. `splits`: pass each step in at least so many parts, because memory is short;
+        `dtype` None takes what suits the device. Raises ModelError, LearningError."""
+        self._job, self._settings, self._recipe = job, job.settings, recipe(job.settings)
+        self._folder = folder
+        self._report = report
+        self._stop = stop
+        self._standing = Standing(splits=splits)
+        self._began = self._saved_at = time.monotonic()
+        self._earlier = 0.0
+        self._recent: list[tuple[int, float]] = []
+        self._new: list[Encoded] = []
+        self._say("preparing", "loading the model")
+        self._student = Student(
+            job.base, device=job.device, quantization=job.quantization, threads=job.threads, dtype=dtype
+        )
+        self._add_adapter()
+        self._parameters = self._student.parameters()
+        self._start = {name: value.detach().clone() for name, value in self._parameters.items()}
+        self._optimizer = _optimizer(list(self._parameters.values()), self._student.device, job)
+        self._encode(items)
+        self._store = None
+        if job.cache is not None:
+            self._store = job.cache / store_name(job.base, self._student.first, self._settings.teacher_top)
+        self._preparer = Preparer(
+            self._student,
+            self._settings.teacher_top,
+            with_teacher=self._recipe.ce_share < 1,
+            folder=folder,
+            store=Store(self._store) if self._store else None,
+        )
+        self._objective = Objective(self._student, self._preparer.prefixes, self._settings, self._recipe)
+        self._old_order: list[int] = []
+        self._cursors_after: dict[str, tuple[int, float]] = {}
+        self._fisher: Fisher | None = None
+
+    def run(self) -> TrainResult:
+        """Train to the end, from the checkpoint if there is one. Raises Stopped, LearningError, OSError."""
+        found = state.load(self._folder, self._parameters, self._optimizer)
+        if found is not None:
+            found.splits = max(found.splits, self._standing.splits)
+            self._standing, self._earlier = found, found.seconds
+        self._look_at_old()
+        if found is None:
+            self._checkpoint()
+        while self._standing.turn < self._settings.passes:
+            try:
+                if not self._pass() or self._all_known():
+                    break
+            except _NoNumber:
+                self._go_back()
+        return self._finish()
+
+    # Setting up.
+
+    def _add_adapter(self) -> None:
+        settings, start = self._settings, None if self._recipe.fresh else self._job.start
+        if start is None:
+            first, rank, alpha = self._recipe.first_layer, settings.rank, settings.alpha
+            if first >= self._student.layers:
+                raise LearningError(
+                    f"training.first_layer is {first}, but {self._job.base.name} has {self._student.layers} "
+                    "layers, counted from 0. Choose a lower one."
+                )
+            self._student.add_adapter(first, rank, alpha, self._job.seed)
+            return
+        config, tensors = read_adapter(start)
+        # The shape of what is carried on decides; changed settings count from the next fresh adapter on.
+        self._student.add_adapter(
+            lowest_layer(tensors), int(config["r"]), int(config["lora_alpha"]), self._job.seed
+        )
+        self._student.load_adapter(tensors, start)
+
+    def _encode(self, items: Sequence[TrainItem]) -> None:
+        encoder = Encoder(self._student.chat, self._student.end_token, self._student.context_tokens)
+        self._left_out: list[str] = []
+
+        def encoded(some: Sequence[TrainItem]) -> Iterator[Encoded]:
+            for item in some:
+                one = encoder.encode(item)
+                if one is None:
+                    self._left_out.append(item.id)
+                else:
+                    yield one
+
+        used = kept(items, self._recipe)
+        self._new = list(encoded(used["new"]))
+        self._old = list(encoded(used["rehearsal"]))
+        self._anchors = list(encoded(used["anchor"]))
+        if not self._new:
+            raise LearningError("There is nothing to train: no new item fits the model's context.")
+        self._new_tokens = sum(len(item.own) for item in self._new)
+
+    def _look_at_old(self) -> None:
+        """Order the old lessons, and measure what matters to them; both at the start adapter."""
+        if self._old and self._recipe.rehearsal:
+            with self._start_tensors():
+                self._old_order = rehearsal_order(
+                    self._old,
+                    self._new_tokens,
+                    self._job.seed,
+                    self._probabilities if self._job.start is not None else None,
+                )
+        if self._old and self._recipe.ewc:
+            order = list(range(len(self._old)))
+            stable_random("fisher", self._job.seed).shuffle(order)
+            chosen = [self._old[index] for index in take(order, sizes(self._old), self._new_tokens)]
+            prepared = self._prepare(chosen, "what matters to old lessons")
+            with self._start_tensors():
+                self._fisher = Fisher(self._student.lora)
+                self._fisher.collect(True)
+                for part in chunks(prepared, self._settings.batch_items):
+                    self._objective.gradients(part, self._standing.splits)
+                self._fisher.collect(False)
+            self._optimizer.zero_grad(set_to_none=True)
+
+    def _probabilities(self, indexes: list[int]) -> dict[int, float]:
+        prepared = self._prepare([self._old[index] for index in indexes], "looking at old lessons")
+        looked = self._objective.look(prepared)
+        return {index: seen.probability for index, seen in zip(indexes, looked, strict=True)}
+
+    @contextmanager
+    def _start_tensors(self) -> Iterator[None]:
+        """Compute with the start adapter's tensors for a while."""
+        current = {name: value.detach().clone() for name, value in self._parameters.items()}
+        self._set(self._start)
+        try:
+            yield
+        finally:
+            self._set(current)
+
+    def _set(self, tensors: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self._parameters.items():
+                value.copy_(tensors[name])
+
+    # Passes.
+
+    def _pass(self) -> bool:
+        """The rest of the current pass; False when the budget ran out before its end."""
+        plan = self._plan()
+        self._prepare([item for step in plan for item in step], "activations and teachers")
+        while self._standing.position < len(plan):
+            if self._stop():
+                self._checkpoint()
+                raise Stopped
+            step = plan[self._standing.position]
+            if self._over_budget(step):
+                return False
+            self._step(self._preparer.prepare(step), len(plan))
+            if time.monotonic() - self._saved_at > _SAVE_SECONDS:
+                self._checkpoint()
+        self._standing.turn += 1
+        self._standing.position = 0
+        self._standing.cursors = self._cursors_after
+        return True
+
+    def _plan(self) -> list[list[Encoded]]:
+        """The steps of the current pass."""
+        resting = set(self._standing.resting)
+        active = [item for item in self._new if item.lesson not in resting]
+        order = shuffled(active, self._job.seed, self._standing.turn)
+        new_share = max(0.05, 1 - self._recipe.rehearsal - self._recipe.anchors)
+        feeds = {
+            "rehearsal": Budget(self._old_order, sizes(self._old), self._recipe.rehearsal / new_share),
+            "anchors": Budget(self._anchor_order(), sizes(self._anchors), self._recipe.anchors / new_share),
+        }
+        for name, feed in feeds.items():
+            feed.cursor, feed.debt = self._standing.cursors.get(name, (0, 0.0))
+        plan = []
+        size = max(1, round(self._settings.batch_items * new_share))
+        for begin in range(0, len(order), size):
+            step = [active[index] for index in order[begin : begin + size]]
+            tokens = sum(len(item.own) for item in step)
+            step.extend(self._old[index] for index in feeds["rehearsal"].draw(tokens))
+            step.extend(self._anchors[index] for index in feeds["anchors"].draw(tokens))
+            plan.append(step)
+        self._cursors_after = {name: (feed.cursor, feed.debt) for name, feed in feeds.items()}
+        return plan
+
+    def _anchor_order(self) -> list[int]:
+        order = list(range(len(self._anchors)))
+        stable_random("anchors", self._job.seed).shuffle(order)
+        return order
+
+    def _prepare(self, items: Sequence[Encoded], text: str) -> list[Prepared]:
+        def tick(done: int, of: int) -> None:
+            self._say("preparing", f"{text}: {done} of {of}")
+            if self._stop():
+                raise Stopped
+
+        return self._preparer.prepare(items, tick)
+
+    def _over_budget(self, step: Sequence[Encoded]) -> bool:
+        job, standing = self._job, self._standing
+        tokens = standing.tokens + sum(item.tokens for item in step)
+        return bool(
+            (job.max_tokens and tokens > job.max_tokens)
+            or (job.max_seconds and standing.train_seconds > job.max_seconds)
+        )
+
+    def _all_known(self) -> bool:
+        """Whether training may end early; else decide what rests in the next pass."""
+        standing = self._standing
+        if not self._recipe.early_stop:
+            return False
+        everything = {item.lesson for item in self._new}
+        known = self._known()
+        if known == everything and standing.turn >= 2:
+            # Each item was seen before the steps that came after it: look again, at all of them.
+            for seen in self._objective.look(self._prepare(self._new, "looking at new lessons")):
+                self._note(seen)
+            known = self._known()
+            if known == everything:
+                return True
+        # What is known rests for one pass and is then looked at again, so that it does not decay.
+        resting = known - set(standing.resting)
+        standing.resting = [] if resting == everything else sorted(resting)
+        return False
+
+    def _known(self) -> set[str]:
+        unknown = {item.lesson for item in self._new if not self._standing.known.get(item.item.id, False)}
+        return {item.lesson for item in self._new} - unknown
+
+    def _note(self, seen: Seen) -> None:
+        item = seen.prepared.encoded.item
+        self._standing.known[item.id] = (
+            seen.divergence < _UNTAUGHT
+            if item.role == "unteach"
+            else seen.probability > self._settings.stop_probability
+        )
+
+    # Steps.
+
+    def _step(self, step: Sequence[Prepared], steps: int) -> None:
+        standing = self._standing
+        began = time.monotonic()
+        loss, seen, standing.splits = fitting(
+            lambda splits: self._objective.gradients(step, splits),
+            standing.splits,
+            len(step),
+            lambda: self._optimizer.zero_grad(set_to_none=True),
+        )
+        self._penalties(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._settings.clip)
+        if not (math.isfinite(loss) and math.isfinite(float(norm))):
+            raise _NoNumber
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(steps)
+        self._optimizer.step()
+        new = {item.item.id for item in self._new}
+        for one in seen:
+            if one.prepared.encoded.item.id in new:
+                self._note(one)
+        standing.step += 1
+        standing.position += 1
+        standing.tokens += sum(one.encoded.tokens for one in step)
+        standing.train_seconds += time.monotonic() - began
+        standing.losses.append((standing.step, round(loss, 6)))
+        self._recent = [*self._recent[-19:], (standing.tokens, time.monotonic())]
+        left = steps - standing.position + steps * (self._settings.passes - standing.turn - 1)
+        self._say("step", loss=loss, steps=standing.step + left)
+
+    def _penalties(self, loss: float) -> None:
+        """Add the gradients of what holds the adapter to its start."""
+        if self._recipe.l2:
+            with torch.no_grad():
+                for name, value in self._parameters.items():
+                    if value.grad is not None:
+                        value.grad.add_(value - self._start[name], alpha=2 * self._recipe.l2)
+        if self._fisher is not None:
+            standing = self._standing
+            penalty = self._fisher.penalty()
+            if not standing.ewc and standing.step >= _EWC_AFTER and penalty > 0:
+                standing.ewc = _EWC_SHARE * loss / float(penalty.detach())
+            if standing.ewc:
+                torch.autograd.backward(standing.ewc * penalty)
+
+    def _rate(self, steps: int) -> float:
+        """Short linear warm-up, then a cosine to a tenth, by whichever budget is used up most."""
+        standing, job = self._standing, self._job
+        done = (standing.turn + standing.position / steps) / self._settings.passes
+        if job.max_tokens:
+            done = max(done, standing.tokens / job.max_tokens)
+        if job.max_seconds:
+            done = max(done, standing.train_seconds / job.max_seconds)
+        warm = min(1.0, (standing.step + 1) / max(2, min(10, steps // 2)))
+        cosine = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return self._settings.learning_rate * standing.rate * warm * cosine
+
+    def _go_back(self) -> None:
+        """To the last checkpoint, with half the learning rate; once."""
+        if self._standing.rate < 1:
+            raise LearningError(
+                "The training loss was not a number, twice. Lower training.learning_rate and run the night "
+                "again."
+            )
+        splits = self._standing.splits
+        found = state.load(self._folder, self._parameters, self._optimizer)
+        if found is None:
+            raise LearningError(
+                "The training loss was not a number, and there is no checkpoint to go back to."
+            )
+        self._standing = found.model_copy(update={"rate": 0.5, "splits": splits})
+        self._checkpoint()
+        self._say("step", "the loss was not a number: back to the last checkpoint, at half the rate")
+
+    # Saving and saying.
+
+    def _checkpoint(self) -> None:
+        self._standing.seconds = self._earlier + time.monotonic() - self._began
+        state.save(self._folder, self._standing, self._parameters, self._optimizer)
+        self._saved_at = time.monotonic()
+        self._say("checkpoint")
+
+    def _finish(self) -> TrainResult:
+        standing, folder = self._standing, self._folder / "adapter"
+        tensors = {name: value.detach().float().cpu().numpy() for name, value in self._parameters.items()}
+        write_adapter(folder, self._student.adapter_config(self._job.base.name), tensors)
+        if self._store is not None:
+            keep(self._preparer.files, self._store, _STORE_BYTES)
+        every = max(1, len(standing.losses) // 300)
+        return TrainResult(
+            tokens=standing.tokens,
+            seconds=self._earlier + time.monotonic() - self._began,
+            train_seconds=standing.train_seconds,
+            steps=standing.step,
+            passes=standing.turn + (standing.position > 0),
+            loss=tuple(standing.losses[::every]),
+            known=tuple(sorted(self._known())),
+            left_out=tuple(self._left_out),
+            teacher_tokens=self._preparer.teacher_tokens,
+            digest=adapter_digest(folder),
+        )
+
+    def _say(
+        self,
+        kind: Literal["preparing", "step", "checkpoint"],
+        text: str = "",
+        *,
+        loss: float = 0.0,
+        steps: int = 0,
+    ) -> None:
+        speed = 0.0
+        if len(self._recent) > 1:
+            (first, begin), (last, end) = self._recent[0], self._recent[-1]
+            speed = (last - first) / max(1e-6, end - begin)
+        self._report(
+            TrainProgress(
+                kind=kind,
+                text=text,
+                loss=loss,
+                step=self._standing.step,
+                steps=steps,
+                tokens=self._standing.tokens,
+                tokens_per_second=round(speed, 1),
+                known=len(self._known()),
+                lessons=len({item.lesson for item in self._new}),
+                seconds=round(self._earlier + time.monotonic() - self._began, 2),
+            )
+        )
+
+
+def _optimizer(
+    parameters: list[torch.nn.Parameter], device: torch.device, job: TrainJob
+) -> torch.optim.Optimizer:
+    rate = job.settings.learning_rate
+    if device.type == "cuda" and job.quantization == "nf4":
+        import bitsandbytes
+
+        eight_bit: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(parameters, lr=rate, weight_decay=0.0)
+        return eight_bit
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, foreach=True)
