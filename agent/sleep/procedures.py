@@ -1,0 +1,142 @@
+"""Procedures: what a tool conversation that went wrong first and right later teaches.
+
+A call failed, a later call of the same tool succeeded, the turn ended well and the user did not mind: the
+lesson is the right call, straight after the user's words, without the failure and the help that led to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from memory.types import Episode, Message, Record, Step, ToolCall, ToolResult, Turn
+
+_HELP = re.compile(r"(?:^|\s)(?:--help|-h|-help|help|man|--usage|/\?)(?:\s|$)")
+_WORD = re.compile(r"[\w.@+/-]+")
+_FOLDER = ("In the working folder:", "The working folder is empty.")
+
+
+class Procedure(Record):
+    """One right call, learned from a wrong one."""
+
+    statement: str
+    """The request and the call that does it, for a person to read."""
+    markup: str
+    """The call as the model writes it."""
+    span: str
+    """The user's words."""
+    turn: int
+    """Index of its turn."""
+    request: tuple[Message, ...]
+    """The prompt it answers."""
+
+
+def procedures(episode: Episode) -> list[Procedure]:
+    """What a tool conversation teaches; nothing when the user rated it bad or took it back."""
+    if episode.undone or (episode.feedback and episode.feedback[-1].rating == "bad"):
+        return []
+    found = []
+    for index, turn in enumerate(episode.turns):
+        if turn.outcome != "success" or turn.user.provenance != "user":
+            continue
+        found += [_procedure(episode, index, wrong, right) for wrong, right in _recovered(turn)]
+    return found
+
+
+def markup(name: str, arguments: dict[str, object]) -> str:
+    """A call as the model writes it."""
+    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{body}\n</tool_call>"
+
+
+def canonical(name: str, arguments: dict[str, object]) -> str:
+    """A call as JSON in which equal calls are equal texts."""
+    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, sort_keys=True)
+
+
+def folder_line(message: Message) -> str:
+    """What a message's context said about the working folder, the rest left out."""
+    last = message.context.rsplit("\n\n", 1)[-1]
+    return last if last.startswith(_FOLDER) else ""
+
+
+def _procedure(episode: Episode, index: int, wrong: int, right: ToolCall) -> Procedure:
+    turn = episode.turns[index]
+    asked = turn.user.model_copy(update={"context": folder_line(turn.user)})
+    system = Message(role="system", content=episode.system, provenance="system")
+    needed = _needed(turn, wrong, right)
+    text = markup(right.name, right.arguments)
+    body = json.dumps(right.arguments, ensure_ascii=False)
+    return Procedure(
+        statement=f'For the request "{turn.user.content.strip()}" the right call is {right.name} {body}.',
+        markup=text,
+        span=turn.user.content.strip(),
+        turn=index,
+        request=(system, asked, *needed),
+    )
+
+
+def _recovered(turn: Turn) -> Iterator[tuple[int, ToolCall]]:
+    """For each tool that failed first: the step of its first failure, and its right call later."""
+    made = list(_calls(turn.steps))
+    done: set[str] = set()
+    for place, (step, call, result) in enumerate(made):
+        earlier = [canonical(c.name, c.arguments) for _, c, r in made[:place] if r.ok]
+        # a call that was refused, or not made again because its result stands, shows no mistake
+        if result.ok or result.refused or call.name in done:
+            continue
+        if canonical(call.name, call.arguments) in earlier:
+            continue
+        later = [
+            (c, r) for _, c, r in made[place + 1 :] if c.name == call.name and r.ok and not _asks_help(c)
+        ]
+        if not later:
+            continue
+        done.add(call.name)
+        wanted = set(_words(call))
+        best = max(enumerate(later), key=lambda item: (_likeness(wanted, item[1][0]), item[0]))
+        yield step, best[1][0]
+
+
+def _calls(steps: tuple[Step, ...]) -> Iterator[tuple[int, ToolCall, ToolResult]]:
+    for index, step in enumerate(steps):
+        for call, result in zip(step.message.tool_calls, step.results, strict=False):
+            yield index, call, result
+
+
+def _words(call: ToolCall) -> list[str]:
+    return _WORD.findall(json.dumps(call.arguments, ensure_ascii=False).casefold())
+
+
+def _likeness(wanted: set[str], call: ToolCall) -> float:
+    words = set(_words(call))
+    return len(wanted & words) / max(1, len(wanted | words))
+
+
+def _asks_help(call: ToolCall) -> bool:
+    return any(isinstance(value, str) and _HELP.search(value) for value in call.arguments.values())
+
+
+def _needed(turn: Turn, wrong: int, right: ToolCall) -> tuple[Message, ...]:
+    """Steps before the mistake without which the right call could not be known."""
+    known = " ".join((turn.user.content, turn.user.context)).casefold()
+    missing = [word for word in set(_words(right)) if word not in known]
+    before = [step for step in turn.steps[:wrong] if all(result.ok for result in step.results)]
+    seen = " ".join(result.content for step in before for result in step.results).casefold()
+    if not any(len(word) > 3 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", seen) for word in missing):
+        return ()
+    messages: list[Message] = []
+    for step in before:
+        messages.append(step.message)
+        messages += [
+            Message(
+                role="tool",
+                content=result.content,
+                provenance=result.provenance,
+                tool_call_id=result.call_id,
+                name=result.name,
+            )
+            for result in step.results
+        ]
+    return tuple(messages)
