@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import regex
 
+from memory.hits import STOP_WORDS
+
 _PASSWORD = (
     r"pass ?-?(?:word|phrase|code|wd)s?|pwd|log-?in details|credentials?"
     r"|(?:secret|api|access|encryption|private|licen[cs]e|recovery|backup|account|admin|wi-?fi|wlan|wpa2?)"
@@ -25,9 +27,13 @@ _CODE = (
     r"|code (?:of|to|for) (?:the |my |our )?(?:\w+ ){0,2}"
     r"(?:door|gate|alarm|safe|vault|lock|locker|garage|phone|card|house|office|lockbox|padlock)"
 )
-_IS = r"(?:is|was|are|=|:|to|will be|ist|est|es|é|now|still|currently|just|:=|=>)"
-# between noun and value: "for my bank account is now", "of the card:"
-_BETWEEN = rf"(?:[^.!?\n:=]{{0,60}}?(?<![\w])){_IS}(?:\s+{_IS})*"
+_IS = r"(?:(?:is|was|are|to|will be|ist|est|es|é|now|still|currently|just)\b|:=|=>|=|:)"
+# What may stand between the noun and its value: "for my bank account is now", "we use at work:". Anything
+# else makes the noun a part of another one ("the password reset page is broken").
+_BETWEEN = (
+    r"(?:\s+(?:for|of|to|on|at|in|from|with|here|there|we|i|you|he|she|they|that|which)\b[^.!?\n:=]{0,60}?)?"
+    rf"\s*(?<!\w(?=\w)){_IS}(?:\s+{_IS})*"
+)
 _QUOTED = r"[\"'`“‘«](?P<value>[^\"'`”’»\n]{3,80})[\"'`”’»]"
 _TOLD_PASSWORD = regex.compile(
     rf"(?i)\b(?:{_PASSWORD})\b{_BETWEEN}\s*(?:{_QUOTED}|(?P<value>[^\s,;]{{3,}}(?:[ -][^\s,;.!?]+){{0,30}}))"
@@ -78,12 +84,12 @@ def told_secrets(text: str) -> Iterator[str]:
 def _is_password(value: str) -> bool:
     words = value.strip().split()
     first = words[0].strip(".,;!?\"'`“”‘’()").casefold() if words else ""
+    if len(words) >= 4 and not STOP_WORDS.intersection(word.casefold() for word in words[:6]):
+        return True  # content words in a row: a phrase, no sentence
     if not first or first in _ABOUT or first.endswith(("ly", "ing")):
         return False
-    if _has_digit(words[0]) or _has_sign(words[0]):
-        return True
-    # one plain word that ends the sentence ("is swordfish"), or many in a row (a recovery phrase)
-    return len(words) == 1 or len(words) >= 4
+    # else one plain word that ends the sentence ("is swordfish")
+    return _has_digit(words[0]) or _has_sign(words[0]) or len(words) == 1
 
 
 def _has_digit(text: str) -> bool:
