@@ -32,9 +32,15 @@ def text_nll(
     groups = [passages[start : start + 8] for start in range(0, len(passages), 8)]
     for number, group in enumerate(groups):
         on_piece(number, len(groups))
-        scores += _local(model, group) if hasattr(model, "network") else _served(model, group)
+        # a model lent for one call at a time is asked for each group anew
+        run = getattr(model, "run", None)
+        scores += run(lambda lent, group=group: _scores(lent, group)) if run else _scores(model, group)
     on_piece(len(groups), len(groups))
     return scores
+
+
+def _scores(model: Model, passages: Sequence[str]) -> list[TextScore]:
+    return _local(model, passages) if hasattr(model, "network") else _served(model, passages)
 
 
 def _local(model: Model, passages: Sequence[str]) -> list[TextScore]:
