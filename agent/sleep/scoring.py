@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 from agent.context import system_message
 from agent.gate import uncertainty
 from agent.model.base import GenerateRequest, Model, Score, ScoreRequest
-from memory.hits import STOP_WORDS, words
+from agent.sleep.agree import contains_answer, same_answer, words
+from memory.hits import STOP_WORDS
 from memory.types import Message, Record
 from memory.verdict import GateSignals
 
@@ -41,6 +43,8 @@ _PLAIN = (
     "The new printer does not work with my laptop.",
     "They moved to a bigger house last year.",
 )
+
+_plain_by_model: WeakKeyDictionary[Model, dict[str, list[float]]] = WeakKeyDictionary()
 
 
 class Measured(Record):
@@ -85,7 +89,7 @@ def measure_all(
     """
     if not lessons:
         return []
-    plain = [score.mean for score in model.score([_said(text) for text in _PLAIN])]
+    plain = _plain_surprise(model)
     found: list[Measured] = []
     for start in range(0, len(lessons), _TOGETHER):
         on_progress(start, len(lessons))
@@ -124,7 +128,7 @@ def _measure_part(
                 "context_gain": _answer_mean(scores[count + i]) - _answer_mean(scores[i]),
                 "disagreement": disagreement(lesson.question, samples, opened, lesson.expected),
                 "semantic_entropy": semantic_entropy(lesson.question, samples),
-                "surprise": _deviations(-scores[2 * count + i].mean, [-mean for mean in plain]),
+                "surprise": _deviations(-scores[2 * count + i].mean, plain),
             }
         )
         found.append(Measured(signals=signals, closed=closed.text.strip(), opened=opened, samples=samples))
@@ -134,13 +138,12 @@ def _measure_part(
 def disagreement(question: str, samples: Sequence[str], opened: str, expected: str) -> float:
     """Share of closed-book samples that do not give the open-book answer, in [0, 1].
 
-    Where the open-book answer contains what is expected, samples that contain it agree, however they say it.
+    Where the open-book answer gives what is expected, samples that give it agree, however they say it.
     """
-    wanted = _tokens(expected)
-    right = bool(wanted) and _contains(_tokens(opened), wanted)
+    right = contains_answer(expected, opened, question)
 
     def agrees(sample: str) -> bool:
-        return _contains(_tokens(sample), wanted) if right else _same(question, sample, opened)
+        return contains_answer(expected, sample, question) if right else _same(question, sample, opened)
 
     return sum(not agrees(sample) for sample in samples) / len(samples)
 
@@ -160,26 +163,22 @@ def semantic_entropy(question: str, samples: Sequence[str]) -> float:
 
 
 def _same(question: str, one: str, other: str) -> bool:
-    """Whether two answers add the same words to the question, but for a few."""
+    """Whether two answers say the same, or add mostly the same words to the question."""
+    if same_answer(one, other):
+        return True
     left, right = _added(question, one), _added(question, other)
-    if not left or not right:
-        return left == right
-    return 2 * len(left & right) > len(left | right)
+    return bool(left) and 2 * len(left & right) > len(left | right)
 
 
 def _added(question: str, answer: str) -> frozenset[str]:
-    asked = frozenset(_tokens(question))
     # only the first sentence answers; what follows explains
     first = re.split(r"(?<=[.!?])\s", answer.strip(), maxsplit=1)[0]
-    return frozenset(_tokens(first)) - asked - STOP_WORDS
+    return frozenset(words(first)) - frozenset(words(question)) - STOP_WORDS
 
 
-def _tokens(text: str) -> list[str]:
-    return [word.casefold() for word in words(text)]
-
-
-def _contains(text: Sequence[str], wanted: Sequence[str]) -> bool:
-    return any(list(text[i : i + len(wanted)]) == list(wanted) for i in range(len(text)))
+def closed_book(question: str, seed: int) -> GenerateRequest:
+    """One sample of what the model answers by itself."""
+    return _request(Asked(statement="", question=question, expected=""), open_book=False, seed=seed)
 
 
 def _prompt(lesson: Asked, open_book: bool) -> tuple[Message, ...]:
@@ -205,6 +204,15 @@ def _said(text: str) -> ScoreRequest:
     """A text as something said out of the blue."""
     user = Message(role="user", content="Say one sentence.", provenance="user")
     return ScoreRequest(messages=(system_message(None), user), completion=text)
+
+
+def _plain_surprise(model: Model) -> Sequence[float]:
+    """Surprise of the plain sentences, nats a token; measured once for each loaded model and adapter."""
+    known = _plain_by_model.setdefault(model, {})
+    adapter = model.served_digest()
+    if adapter not in known:
+        known[adapter] = [-score.mean for score in model.score([_said(text) for text in _PLAIN])]
+    return known[adapter]
 
 
 def _answer_mean(score: Score) -> float:
