@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
@@ -94,13 +95,13 @@ def measure_all(
     for start in range(0, len(lessons), _TOGETHER):
         on_progress(start, len(lessons))
         part = lessons[start : start + _TOGETHER]
-        found.extend(_measure_part(model, part, plain, [seed * 10_007 + start + i for i in range(len(part))]))
+        found.extend(_measure_part(model, part, plain, seed))
     on_progress(len(lessons), len(lessons))
     return found
 
 
 def _measure_part(
-    model: Model, lessons: Sequence[Asked], plain: Sequence[float], seeds: Sequence[int]
+    model: Model, lessons: Sequence[Asked], plain: Sequence[float], seed: int
 ) -> list[Measured]:
     count = len(lessons)
     scores = model.score(
@@ -114,8 +115,9 @@ def _measure_part(
     )
     sampled = model.generate_batch(
         [
-            _request(lesson, open_book=False, seed=seed * SAMPLES + sample)
-            for lesson, seed in zip(lessons, seeds, strict=True)
+            # the same samples whichever lessons are measured beside it
+            _request(lesson, open_book=False, seed=zlib.crc32(f"{seed} {sample} {lesson}".encode()))
+            for lesson in lessons
             for sample in range(SAMPLES)
         ]
     )
