@@ -113,6 +113,9 @@ def scored_verdict(
     values = figures(signals)
     score = weights.probability(values)
     reasons = _explain(signals, weights.shares(values))
+    if signals.recovered and all(values[name] is None for name in SIGNALS):
+        # nobody can ask for a call as for a fact, but the day has shown that it was wrong first
+        score = max(score, _SCORES["recovered"])
     if vetoes:
         reasons = [f"It must not be learned: {'; '.join(vetoes)}.", *reasons]
         kind: VerdictKind = "remember"
@@ -219,8 +222,7 @@ def _sentence(topic: str, signals: GateSignals) -> str:
         case "context_gain" if signals.context_gain is not None:
             return f"Having read it makes the answer likelier by {signals.context_gain:.1f} nats a token"
         case "disagreement" if signals.disagreement is not None:
-            share = f"{signals.disagreement:.0%}"
-            return f"{share} of the answers without it differ from the one with it"
+            return f"Of the answers without it, {signals.disagreement:.0%} differ from the one with it"
         case "semantic_entropy" if signals.semantic_entropy is not None:
             return f"The answers without it disagree among themselves by {signals.semantic_entropy:.1f} nats"
         case "uncertainty" if signals.max_entropy is not None:

@@ -1,4 +1,4 @@
-"""What is kept out of the weights, and what is not: secrets of many kinds, and what people tell of themselves."""
+"""What is kept out of the weights (secrets of many kinds) and what is not: what people tell of themselves."""
 
 from __future__ import annotations
 

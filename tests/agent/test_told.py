@@ -1,0 +1,95 @@
+"""What a user says in a sentence: statement, question, request, small talk, correction."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.told import asks_to_keep, corrects, says_something, sentences
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I live in Porto.",
+        "My dog's name is Rex.",
+        "Anna plays the oboe",
+        "The quarterly report goes to Maria.",
+        "times always carry the offset",
+        "The zet tool wants --zone first",
+        "Never commit to main.",
+        "Our server runs Debian.",
+        "Silas glomped the trindle.",
+        "Remember that the key is under the pot.",
+    ],
+)
+def test_statements(sentence: str) -> None:
+    assert says_something(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Hi there!",
+        "Thanks a lot, that was great",
+        "What is the capital of France?",
+        "Is my dog called Rex?",
+        "Write a file with hello",
+        "please run the tests",
+        "can you list the files",
+        "Tell me a joke.",
+        "ok",
+        "",
+    ],
+)
+def test_no_statements(sentence: str) -> None:
+    assert not says_something(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("No, it's Berlin.", True),
+        ("That's not right.", True),
+        ("that is wrong, the port is 80", True),
+        ("Actually the port is 8080.", True),
+        ("Wrong. Try again.", True),
+        ("I meant the other file.", True),
+        ("Sorry, I meant Tuesday.", True),
+        ("It isn't right.", True),
+        ("No problem.", False),
+        ("no worries, thanks", False),
+        ("That's right.", False),
+        ("Actually, can you do it again?", False),
+        ("Great, and now the next one.", False),
+    ],
+)
+def test_corrections(text: str, is_one: bool) -> None:
+    assert corrects(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("Remember that I am left-handed.", True),
+        ("From now on, use British spelling.", True),
+        ("Keep in mind: the shop closes at six.", True),
+        ("Don't forget the offset.", True),
+        ("Do you remember what I said?", False),
+        ("I can't remember the name.", False),
+        ("I remember that summer.", False),
+        ("The memory is full.", False),
+    ],
+)
+def test_requests_to_keep(text: str, is_one: bool) -> None:
+    assert asks_to_keep(text) is is_one
+
+
+@given(st.text(max_size=300))
+def test_no_word_is_lost_between_sentences(text: str) -> None:
+    kept = "".join("".join(part.split()) for part in sentences(text))
+    missing = [char for char in text if char.isalnum() and char not in kept]
+    assert not missing
+    for part in sentences(text):
+        says_something(part), asks_to_keep(part), corrects(part)
