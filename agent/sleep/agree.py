@@ -117,6 +117,8 @@ def _tokens(text: str) -> list[str]:
     folded = re.sub(r"'s\b|s'(?=\s|$)|(?<=\w)'(?=\w)", lambda m: "s" if m.group() == "s'" else "", folded)
     folded = re.sub(r"(?<=\d)[,_\u202f\u00a0](?=\d{3}\b)", "", folded)
     folded = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", folded)
+    # a dot inside a name, as in `harrow.conf`, ends no sentence
+    folded = re.sub(r"(?<=\w)\.(?=[^\W\d_])", " ", folded)
     # a sign is part of a number only where a number begins
     folded = re.sub(r"(?<=[\w)])-(?=\w)", " ", folded)
     folded = folded.replace("%", " percent ").replace("&", " and ")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import UsageError
+from agent.sleep.agree import contains_answer
 from agent.sleep.material import anchors, instructions, unrelated
 from benchmarks.facts import FAR_FORMS, Fact, generic_forms, invent, read_facts, state
 from benchmarks.relations import RELATIONS
@@ -46,6 +47,13 @@ def test_invented_facts(seed: int, count: int) -> None:
             assert holds(fact.reverse, fact.object) and not holds(fact.reverse, fact.subject)
     texts = Counter(question for fact in facts for question in asked(fact))
     assert max(texts.values()) == 1
+
+
+def test_the_product_sees_every_answer_in_a_plain_statement_and_in_no_question() -> None:
+    for fact in invent(300, 5):
+        assert contains_answer(fact.object, fact.statement), fact.statement
+        assert contains_answer(fact.subject, fact.statement), fact.statement
+        assert not any(contains_answer(fact.object, question, question) for question in asked(fact))
 
 
 def test_the_same_seed_gives_the_same_facts_and_another_one_others() -> None:
