@@ -18,6 +18,7 @@ from benchmarks.c2w import C2wOptions, OpenRuntime, Say, run_c2w
 from benchmarks.c2w_result import Judge, sum_up
 from benchmarks.facts import Fact, invent, read_facts
 from benchmarks.stream import Stream, plan_stream
+from benchmarks.unrelated import PROMPTS
 
 DEFAULT_NIGHTS = 5
 DEFAULT_PER_NIGHT = 10
@@ -85,6 +86,9 @@ class Session:
             self.settings.model_dump(mode="json", exclude={"tui", "policy"}),
             _model(self.settings),
             [telling.model_dump() for telling in self.stream.tellings],
+            # the questions too: answers to others are of no use
+            [fact.model_dump() for fact in self.stream.facts],
+            PROMPTS,
         ]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
