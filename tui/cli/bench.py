@@ -106,3 +106,69 @@ def bfcl(
         f"{result.accuracy:.3f} ({result.correct} of {result.n}), {result.unparseable} unparseable, "
         f"{result.seconds:.0f} seconds"
     )
+
+
+@bench.command()
+@click.option("--fit", "fit_weights", is_flag=True, help="Fit the gate's weights first, and write them.")
+@click.option("--facts", type=click.IntRange(min=40), default=260, help="Statements in the pool.")
+@click.option("--seed", type=int, default=0, help="Of the pool and of all sampling.")
+@click.option(
+    "--rows", type=click.Path(path_type=Path), help="Keep what is measured here, and go on from it."
+)
+@click.option("--model", help="Catalogue name; else the setting.")
+@json_option
+@click.pass_obj
+def gate(
+    cli: Cli, fit_weights: bool, facts: int, seed: int, rows: Path | None, model: str | None, as_json: bool
+) -> None:
+    """Whether the gate chooses what is worth learning, beside an oracle and simpler ways to choose."""
+    from agent.build import chosen_model, load_model
+    from agent.gate import fitted
+    from benchmarks.gate import fit_gate, measure_pool, report
+
+    settings = cli.settings(model_name=model, model_constrain=False)
+    entry = chosen_model(settings)
+    loaded = load_model(settings, entry, None)
+
+    def tell(done: int, total: int) -> None:
+        click.echo(f"{done} of {total} statements measured", err=True)
+
+    measured = measure_pool(loaded, facts, seed, rows, tell)
+    weights = fit_gate(measured) if fit_weights else fitted()
+    result = {**report(measured, weights, settings.learning.threshold), "model": entry.name, "seed": seed}
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        f"{result['tested']} statements of relations the weights were not fitted on, {result['worth']} of "
+        f"them worth learning; {entry.name}"
+    )
+    for name, figures in result["methods"].items():
+        shares = ", ".join(f"{float(s):.0%}: {p:.2f}" for s, p in figures["precision_at"].items())
+        click.echo(f"{name:<22} AUPRC {figures['auprc']:.3f}   precision at the best {shares}")
+    at = result["at_threshold"]
+    click.echo(f"at {at['threshold']}: precision {at['precision']:.3f}, recall {at['recall']:.3f}")
+
+
+@bench.command()
+@click.option("--fit", "fit_weights", is_flag=True, help="Fit the weights on the dev pairs first.")
+@click.option("--model", help="Catalogue name; else the setting.")
+@json_option
+@click.pass_obj
+def contradictions(cli: Cli, fit_weights: bool, model: str | None, as_json: bool) -> None:
+    """Whether it sees which statements contradict each other, on labelled pairs."""
+    from agent.build import chosen_model, load_embedder, load_model
+    from benchmarks.contradictions import run
+
+    settings = cli.settings(model_name=model, model_constrain=False)
+    entry = chosen_model(settings)
+    result = run(load_model(settings, entry, None), load_embedder(settings), fit_weights)
+    if as_json:
+        print_json({**result, "model": entry.name})
+        return
+    for split, figures in result["splits"].items():
+        click.echo(
+            f"{split:<5} {figures['n']} pairs: precision {figures['precision']:.3f}, recall "
+            f"{figures['recall']:.3f}; of those it is sure of, precision {figures['sure_precision']:.3f} "
+            f"and recall {figures['sure_recall']:.3f}"
+        )

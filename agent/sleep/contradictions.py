@@ -1,0 +1,135 @@
+"""Which earlier lessons a new one contradicts.
+
+Candidates are the earlier statements nearest in meaning; each is then judged by a regression over how the
+words of the two lie to each other and over what the model makes of the pair, read in both directions. Its
+weights and thresholds come from labelled pairs (`nightschool bench contradictions --fit`), so that the figure
+is a probability. Nothing is merged or retired here: `sure` says whether the caller may replace the earlier
+one by the newer without asking; whatever is likely but not sure is to be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from agent.logistic import Logistic, load
+from agent.model.base import Model
+from agent.sleep.pair_words import overlap, pair_figures
+from memory.embed import Embedder
+from memory.learning import Lesson
+from memory.record import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WEIGHTS = Path(__file__).with_name("contradiction_weights.toml")
+"""Fitted by `nightschool bench contradictions --fit`."""
+LIKELY = 0.5
+"""From this probability on a pair is shown."""
+SURE = 0.9
+"""From this probability on the newer statement replaces the earlier one."""
+_KINDS = ("fact", "correction", "rule")
+# No contradiction among the labelled pairs is further apart than 0.52.
+_NEAR = 0.45
+_SHARED = 0.5
+_CANDIDATES = 5
+_KEPT_VECTORS = 20_000
+_vectors: WeakKeyDictionary[Embedder, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()
+
+
+class Pair(Record):
+    """Two statements to be judged."""
+
+    earlier: str
+    """Said first."""
+    newer: str
+    """Said later."""
+    closeness: float
+    """As `candidates` gives it."""
+    subjects: tuple[str, str] = ("", "")
+    """What the two are about, as it is named in them; empty where nobody knows."""
+
+
+class Contradiction(Record):
+    """An earlier lesson that says otherwise."""
+
+    lesson: Lesson
+    """The earlier one."""
+    probability: float
+    """That the two cannot both be true, calibrated."""
+    sure: bool
+    """Whether that is enough to replace it without asking."""
+
+
+def contradictions(
+    new: Lesson, known: Sequence[Lesson], embedder: Embedder | None, model: Model
+) -> list[Contradiction]:
+    """Earlier lessons that `new` contradicts, likeliest first. Raises ModelError."""
+    if new.kind not in _KINDS:
+        return []  # a call neither agrees nor disagrees with another
+    others = [other for other in known if other.kind in _KINDS and other.id != new.id]
+    near = candidates(new.statement, [other.statement for other in others], embedder)
+    pairs = [
+        Pair(
+            earlier=others[index].statement,
+            newer=new.statement,
+            closeness=closeness,
+            subjects=(others[index].subject, new.subject),
+        )
+        for index, closeness in near
+    ]
+    # who corrects says that something earlier is wrong; it only has to be found
+    sure = LIKELY if new.kind == "correction" or new.verdict.signals.corrected else SURE
+    found = [
+        Contradiction(lesson=others[index], probability=chance, sure=chance >= sure)
+        for (index, _), chance in zip(near, judge(pairs, model), strict=True)
+        if chance >= LIKELY
+    ]
+    return sorted(found, key=lambda each: -each.probability)
+
+
+def candidates(statement: str, known: Sequence[str], embedder: Embedder | None) -> list[tuple[int, float]]:
+    """Indexes of the earlier statements near enough to be judged, nearest first, each with its closeness."""
+    if not known:
+        return []
+    if embedder is None:
+        close = [(index, overlap(statement, other)) for index, other in enumerate(known)]
+        floor = _SHARED
+    else:
+        vectors = _embedded(embedder, [statement, *known])
+        close = [(index, float(vectors[0] @ other)) for index, other in enumerate(vectors[1:])]
+        floor = _NEAR
+    close = [(index, value) for index, value in close if value >= floor]
+    return sorted(close, key=lambda pair: -pair[1])[:_CANDIDATES]
+
+
+def judge(pairs: Sequence[Pair], model: Model) -> list[float]:
+    """The probability that each pair cannot both be true. Raises ModelError."""
+    weights = fitted()
+    return [weights.probability(values) for values in figures(pairs, model)]
+
+
+def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, float | None]]:
+    """What the regression sees of each pair."""
+    return [pair_figures(pair.earlier, pair.newer, pair.closeness, pair.subjects) for pair in pairs]
+
+
+@cache
+def fitted() -> Logistic:
+    """The weights in use."""
+    return load(WEIGHTS)
+
+
+def _embedded(embedder: Embedder, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    """Vectors of statements, each computed once: every new lesson is compared with all earlier ones."""
+    known = _vectors.setdefault(embedder, {})
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    if len(known) + len(missing) > _KEPT_VECTORS:
+        known.clear()
+        missing = list(dict.fromkeys(texts))
+    known.update(zip(missing, embedder.embed(missing), strict=True) if missing else ())
+    return [known[text] for text in texts]
