@@ -6,9 +6,10 @@ journal at any time. A damaged journal still folds: what is missing is left out 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 from agent.events import (
@@ -25,6 +26,8 @@ from agent.journal import Journal
 from memory.types import Episode, Feedback, Message, Step, Turn
 from memory.verdict import Verdict
 
+# what one write of a table holds
+_BATCH = 64
 _LOST = Message(role="user", content="(this message was lost from the journal)", provenance="system")
 
 
@@ -137,11 +140,11 @@ class Store(Protocol):
     def seqs(self) -> Mapping[str, int]:
         """For each stored episode, the journal position it reflects."""
 
-    def put(self, episode: Episode, seq: int = 0) -> None:
-        """Keep an episode, replacing an older version of it."""
+    def put_all(self, episodes: Sequence[Episode], seqs: Mapping[str, int]) -> None:
+        """Keep episodes, replacing older versions of them, with the positions they reflect."""
 
-    def delete(self, episode_id: str) -> bool:
-        """Take an episode out."""
+    def delete_all(self, ids: Sequence[str]) -> int:
+        """Take episodes out."""
 
 
 def folded(journal: Journal, *, skip: Iterable[str] = ()) -> Iterator[tuple[Episode, int]]:
@@ -167,11 +170,11 @@ def catch_up(journal: Journal, store: Store, *, skip: Iterable[str] = ()) -> lis
     Cheap when nothing differs: positions are compared, nothing is parsed.
     """
     known, wanted = store.seqs(), journal.episode_ids()
-    for episode_id in set(known).difference(wanted):
-        store.delete(episode_id)
+    store.delete_all(sorted(set(known).difference(wanted)))
     same = [name for name in wanted if known.get(name) == journal.episode_seq(name)]
     put: list[str] = []
-    for episode, seq in folded(journal, skip=(*skip, *same)):
-        store.put(episode, seq)
-        put.append(episode.id)
+    behind = folded(journal, skip=(*skip, *same))
+    while batch := list(islice(behind, _BATCH)):
+        store.put_all([episode for episode, _ in batch], {episode.id: seq for episode, seq in batch})
+        put += [episode.id for episode, _ in batch]
     return put

@@ -160,7 +160,7 @@ class ForgetWork:
             episodes=episodes,
             lessons=tuple(gone.values()),
             adapters=adapters,
-            serving_after=self._serving_after(adapters, ids),
+            serving_after=self._successor(self._state.active, adapters, set(self._journal.lesson_seqs) - ids),
             touched=tuple(sorted(touched)),
             workspaces=tuple(sorted(workspaces)),
             text=shorten("\n".join(said), _TEXT_CHARS),
@@ -205,24 +205,21 @@ class ForgetWork:
             return False
         return any(name.encode() in content for name in lessons)
 
-    def _serving_after(self, doomed: Collection[str], gone: Collection[str]) -> str | None:
-        """What serves without them: the nearest sound ancestor, else the newest other adapter that was
-        trained on nothing but lessons there still are, else the base."""
-        return self._successor(self._state.active, doomed, gone)
-
-    def _successor(self, adapter: str | None, doomed: Collection[str], gone: Collection[str]) -> str | None:
+    def _successor(
+        self, adapter: str | None, doomed: Collection[str], staying: Collection[str]
+    ) -> str | None:
+        """What serves instead of an adapter that is doomed: the nearest ancestor that is not, else the
+        newest earlier adapter that was trained on nothing but lessons that stay, else the base (None)."""
         if adapter is None or adapter not in doomed:
             return adapter
-        cards = {card.id: card for card in self._registry.list()}
-        own = cards.get(adapter)
-        for card in self._registry.ancestors(adapter):
-            if card.id not in doomed and _passed(card):
-                return card.id
-        known = set(self._journal.lesson_seqs) - set(gone)
-        for card in cards.values():
-            fits = own is not None and card.base_digest == own.base_digest
-            older = own is not None and card.created_at < own.created_at
-            if fits and older and card.id not in doomed and _passed(card) and lessons_in(card) <= known:
+        cards = self._registry.list()
+        own = next((card for card in cards if card.id == adapter), None)
+        if own is None:
+            return None
+        earlier = [card for card in cards if card.created_at < own.created_at]
+        others = [card for card in earlier if lessons_in(card) <= set(staying)]
+        for card in [*self._registry.ancestors(adapter), *others]:
+            if card.id not in doomed and card.base_digest == own.base_digest and _passed(card):
                 return card.id
         return None
 
@@ -249,20 +246,18 @@ class ForgetWork:
     def _out_of_service(
         self, adapters: Sequence[str], episodes: Sequence[str], lessons: Sequence[str]
     ) -> None:
+        gone = {*episodes, *lessons}
         active = self._state.active
-        after = self._successor(active, adapters, lessons)
+        after = self._successor(active, adapters, set(self._journal.lesson_seqs) - gone)
         if after != active:
             self._state.activate(after, self._registry.get(after).digest if after is not None else "")
-        gone = {*episodes, *lessons}
-        everything = self._journal.view_at([(1, self._journal.last_seq)])
         for snapshot in self._state.snapshots():
-            there = self._journal.view_at(snapshot.history) if everything else None
-            assert there is not None
-            held = gone & ({*there.newest, *there.lessons} | set(snapshot.purged))
+            there = self._journal.view_at(snapshot.history)
+            held = gone & {*there.newest, *there.lessons}
             changed = snapshot.model_copy(
                 update={
                     "purged": tuple(dict.fromkeys([*snapshot.purged, *sorted(held)])),
-                    "adapter": self._successor(snapshot.adapter, adapters, lessons),
+                    "adapter": self._successor(snapshot.adapter, adapters, set(there.lessons) - gone),
                 }
             )
             if changed != snapshot:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from agent.events import LessonKept
 from agent.journal import Journal
 from memory.learning import Lesson
+
+# what one write of a table holds
+_BATCH = 64
 
 
 class LessonShelf(Protocol):
@@ -16,11 +20,11 @@ class LessonShelf(Protocol):
     def seqs(self) -> Mapping[str, int]:
         """For each stored lesson, the journal position it reflects."""
 
-    def put(self, lesson: Lesson, seq: int = 0) -> None:
-        """Keep a lesson, replacing an older version of it."""
+    def put_all(self, lessons: Sequence[Lesson], seqs: Mapping[str, int]) -> None:
+        """Keep lessons, replacing older versions of them, with the positions they reflect."""
 
-    def delete(self, lesson_id: str) -> bool:
-        """Take a lesson out."""
+    def delete_all(self, ids: Sequence[str]) -> int:
+        """Take lessons out."""
 
 
 def lessons(journal: Journal, only: Collection[str] | None = None) -> Iterator[tuple[Lesson, int]]:
@@ -31,17 +35,13 @@ def lessons(journal: Journal, only: Collection[str] | None = None) -> Iterator[t
             yield event.lesson, event.seq
 
 
-def follow_lessons(journal: Journal, store: LessonShelf) -> list[str]:
-    """Make the store hold exactly the journal's lessons; returns the ids it put or took out.
+def follow_lessons(journal: Journal, store: LessonShelf) -> None:
+    """Make the store hold exactly the journal's lessons.
 
     Cheap when nothing differs: positions are compared, nothing is parsed.
     """
     known, wanted = store.seqs(), journal.lesson_seqs
-    changed = [name for name in known if name not in wanted]
-    for name in changed:
-        store.delete(name)
-    behind = {name for name, seq in wanted.items() if known.get(name) != seq}
-    for lesson, seq in lessons(journal, behind):
-        store.put(lesson, seq)
-        changed.append(lesson.id)
-    return changed
+    store.delete_all(sorted(set(known).difference(wanted)))
+    behind = lessons(journal, {name for name, seq in wanted.items() if known.get(name) != seq})
+    while batch := list(islice(behind, _BATCH)):
+        store.put_all([lesson for lesson, _ in batch], {lesson.id: seq for lesson, seq in batch})

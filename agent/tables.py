@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from agent.episode_log import catch_up, fold
 from agent.journal import Journal
 from agent.lesson_log import follow_lessons, lessons
 from memory.episodes import EpisodeStore
+from memory.errors import StoreError
 from memory.lessons import LessonStore
 
 
@@ -38,13 +40,17 @@ class Tables:
     ) -> None:
         """Take rows out for good, with every older version of the tables. `touched` names episodes and
         lessons whose events were rewritten without changing their positions."""
-        gone = set(episodes) | set(lesson_ids)
-        for episode_id in self._journal.episode_ids():
-            if episode_id in touched and episode_id not in gone:
+        staying = set(touched).difference(episodes, lesson_ids)
+        with suppress(StoreError):
+            # a table that cannot be read goes whole below
+            for episode_id in staying.intersection(self._journal.episode_ids()):
                 episode = fold(self._journal.read(episode_id=episode_id), interrupted=True)
                 if episode is not None:
                     self._episodes.put(episode, self._journal.episode_seq(episode_id))
-        for lesson, seq in lessons(self._journal, set(touched) - gone):
-            self._lessons.put(lesson, seq)
+        with suppress(StoreError):
+            for lesson, seq in lessons(self._journal, staying):
+                self._lessons.put(lesson, seq)
         self._episodes.purge(episodes)
         self._lessons.purge(lesson_ids)
+        # a table that could not be read went whole
+        self.follow()

@@ -98,7 +98,7 @@ def read_tensors(folder: Path) -> dict[str, NDArray[np.float32]]:
         raise missing(folder, WEIGHTS, error) from error
     tensors: dict[str, NDArray[np.float32]] = {}
     try:
-        for name, found in safetensors.deserialize(content):
+        for name, found in safetensors.deserialize(content):  # type: ignore[no-untyped-call]
             values = np.frombuffer(found["data"], dtype=_TYPES[found["dtype"]])
             if found["dtype"] == "BF16":
                 # bfloat16 is the upper half of a float32

@@ -108,13 +108,23 @@ class EpisodeStore:
 
     def delete(self, episode_id: str) -> bool:
         """Take an episode out of the table; True when it was there. Older versions of the table keep it."""
+        return self.delete_all([episode_id]) == 1
+
+    def delete_all(self, ids: Sequence[str]) -> int:
+        """Take several out in one write; returns how many there were."""
         with self._writing:
-            return self._table.delete("id", episode_id)
+            return self._table.delete(ids)
 
     def purge(self, ids: Sequence[str]) -> None:
-        """Take episodes out of the table and out of everything that LanceDB still keeps of it."""
+        """Take episodes out of the table and out of everything that LanceDB still keeps of it.
+
+        A table that cannot be read goes whole; the rest of it is to be put again then.
+        """
         with self._writing:
-            self._table.purge(ids)
+            try:
+                self._table.purge(ids)
+            except StoreError:
+                self._table.discard()
 
     def search(self, text: str, limit: int = 10) -> builtins.list[Hit]:
         """Best first: by meaning and by words, fused by reciprocal rank (Cormack et al. 2009)."""

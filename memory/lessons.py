@@ -136,13 +136,23 @@ class LessonStore:
 
     def delete(self, lesson_id: str) -> bool:
         """Take a lesson out of the table; True when it was there. Older versions of the table keep it."""
+        return self.delete_all([lesson_id]) == 1
+
+    def delete_all(self, ids: Sequence[str]) -> int:
+        """Take several out in one write; returns how many there were."""
         with self._writing:
-            return self._table.delete("id", lesson_id)
+            return self._table.delete(ids)
 
     def purge(self, ids: Sequence[str]) -> None:
-        """Take lessons out of the table and out of everything that LanceDB still keeps of it."""
+        """Take lessons out of the table and out of everything that LanceDB still keeps of it.
+
+        A table that cannot be read goes whole; the rest of it is to be put again then.
+        """
         with self._writing:
-            self._table.purge(ids)
+            try:
+                self._table.purge(ids)
+            except StoreError:
+                self._table.discard()
 
     def nearest(self, statement: str, limit: int = 10) -> builtins.list[Near]:
         """Lessons whose statements mean much the same, nearest first; none without an embedder."""

@@ -154,15 +154,17 @@ class Table:
         with self._guard():
             return int(self._open().count_rows())
 
-    def delete(self, column: str, value: str) -> bool:
-        """Delete rows where a column has this value; True when there were any."""
-        from lancedb.expr import col, lit
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete rows by id, in one version; returns how many there were."""
+        from lancedb.expr import col
 
+        if not ids:
+            return 0
         with self._guard():
             table = self._open()
             before = table.count_rows()
-            table.delete(col(column) == lit(value))
-            return bool(table.count_rows() < before)
+            table.delete(col("id").isin(list(ids)))
+            return int(before - table.count_rows())
 
     def purge(self, ids: Sequence[str]) -> None:
         """Delete rows, and everything LanceDB still holds of them: older versions, tags, index files.
@@ -192,6 +194,14 @@ class Table:
                 warnings.simplefilter("ignore")
                 table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
             self._writes = 0
+
+    def discard(self) -> None:
+        """Remove the table, readable or not, with everything LanceDB keeps of it."""
+        with self._opening, self._guard():
+            self._opened = None
+            for path in (self._path, *self._folder.glob(f"{self._name}.damaged-*")):
+                if path.exists():
+                    shutil.rmtree(path)
 
     def optimize(self, keep: timedelta = timedelta(days=7)) -> None:
         """Merge small files, index what is new, drop versions older than `keep` and than every tag."""
@@ -245,7 +255,9 @@ class Table:
         return lancedb.connect(self._folder, read_consistency_interval=timedelta(0))
 
     def _create(self, mode: str, rows: Any = None) -> Any:
-        table = self._connect().create_table(self._name, rows, schema=self._schema(), mode=mode)
+        table = self._connect().create_table(
+            self._name, rows, schema=self._schema(), mode=mode, on_bad_vectors="null"
+        )
         self._index_text(table)
         return table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -162,11 +162,11 @@ class Shelf:
     def seqs(self) -> Mapping[str, int]:
         return {name: seq for name, (_, seq) in self.kept.items()}
 
-    def put(self, episode: Episode, seq: int = 0) -> None:
-        self.kept[episode.id] = episode, seq
+    def put_all(self, episodes: Sequence[Episode], seqs: Mapping[str, int]) -> None:
+        self.kept |= {episode.id: (episode, seqs[episode.id]) for episode in episodes}
 
-    def delete(self, episode_id: str) -> bool:
-        return self.kept.pop(episode_id, None) is not None
+    def delete_all(self, ids: Sequence[str]) -> int:
+        return len([self.kept.pop(name) for name in ids])
 
 
 def test_catching_up_puts_only_what_is_missing_or_old(tmp_path: Path) -> None:
