@@ -43,7 +43,7 @@ def pair_figures(
     - mine: one is about the user and the other is not
     """
     old, new = words(earlier), words(newer)
-    old_stems, new_stems = [_stem(word) for word in old], [_stem(word) for word in new]
+    old_stems, new_stems = [stem(word) for word in old], [stem(word) for word in new]
     shorter = max(1, min(len(old), len(new)))
     old_content, new_content = _content(old_stems), _content(new_stems)
     old_numbers, new_numbers = _numbers(old), _numbers(new)
@@ -67,14 +67,14 @@ def pair_figures(
 
 def overlap(one: str, other: str) -> float:
     """Share of content words that two statements have in common, in [0, 1]; where no embedder is at hand."""
-    left, right = _content([_stem(w) for w in words(one)]), _content([_stem(w) for w in words(other)])
+    left, right = _content([stem(w) for w in words(one)]), _content([stem(w) for w in words(other)])
     return len(left & right) / max(1, min(len(left), len(right)))
 
 
 def _subject(text: str, named: str) -> frozenset[str]:
     """Content words of what a statement is about."""
     if named:
-        return _content([_stem(word) for word in words(named)])
+        return _content([stem(word) for word in words(named)])
     taken: list[str] = []
     for word in text.split()[:_SUBJECT_WORDS]:
         bare = word.strip(".,;:!?")
@@ -84,7 +84,7 @@ def _subject(text: str, named: str) -> frozenset[str]:
         taken.append(bare)
         if len(taken) == 1 and _any([bare.casefold()], "i we he she it they"):
             break
-    return _content([_stem(word) for word in words(" ".join(taken))])
+    return _content([stem(word) for word in words(" ".join(taken))])
 
 
 def _content(stems: Sequence[str]) -> frozenset[str]:
@@ -108,7 +108,7 @@ def _shared_start(one: Sequence[str], other: Sequence[str]) -> int:
     return count
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """Enough to see "lives" in "living"."""
     for end in ("ings", "ing", "ies", "es", "ed", "s", "e"):
         if word.endswith(end) and len(word) - len(end) >= 3:
@@ -116,4 +116,4 @@ def _stem(word: str) -> str:
     return word
 
 
-_STOP_STEMS = frozenset(_stem(word) for word in STOP_WORDS)
+_STOP_STEMS = frozenset(stem(word) for word in STOP_WORDS)

@@ -20,6 +20,7 @@ from agent.context import system_message
 from agent.gate import uncertainty
 from agent.model.base import GenerateRequest, Model, Score, ScoreRequest
 from agent.sleep.agree import contains_answer, same_answer, words
+from agent.sleep.pair_words import stem
 from memory.hits import STOP_WORDS
 from memory.types import Message, Record
 from memory.verdict import GateSignals
@@ -27,6 +28,7 @@ from memory.verdict import GateSignals
 SAMPLES = 5
 """Closed-book samples of each lesson."""
 _ANSWER_TOKENS = 32
+_PRONOUNS = frozenset({"he", "she", "his", "her", "they", "their", "him", "them"})
 # Lessons measured together: 12 make 84 answers, a few seconds on two cores, so that a stop is soon heard.
 _TOGETHER = 12
 # Plain sentences nobody is surprised by; the surprise of a user's words is told in deviations from theirs.
@@ -169,13 +171,17 @@ def _same(question: str, one: str, other: str) -> bool:
     if same_answer(one, other):
         return True
     left, right = _added(question, one), _added(question, other)
-    return bool(left) and 2 * len(left & right) > len(left | right)
+    if not left or not right:
+        return False
+    return left <= right or right <= left or 2 * len(left & right) > len(left | right)
 
 
 def _added(question: str, answer: str) -> frozenset[str]:
     # only the first sentence answers; what follows explains
     first = re.split(r"(?<=[.!?])\s", answer.strip(), maxsplit=1)[0]
-    return frozenset(words(first)) - frozenset(words(question)) - STOP_WORDS
+    asked = {stem(word) for word in words(question)}
+    said = (word for word in words(first) if word not in STOP_WORDS and word not in _PRONOUNS)
+    return frozenset(stem(word) for word in said) - asked
 
 
 def closed_book(question: str, seed: int) -> GenerateRequest:
