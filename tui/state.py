@@ -160,7 +160,7 @@ class EpisodeView:
     last_seq: int = 0
     """Newest journal position folded in."""
     context_used: int = 0
-    """Tokens of the last prompt plus its answer."""
+    """Tokens that the conversation takes in the model's context, answers included."""
 
     @property
     def running(self) -> bool:
@@ -244,7 +244,8 @@ def _fold_episode(episode: EpisodeView, event: Event) -> EpisodeView:
             return _step_finished(episode, event.step)
         case "context_compacted":
             note = (event.tokens_before, event.tokens_after)
-            return _in_open_step(episode, lambda step: replace(step, compacted=note))
+            shortened = replace(episode, context_used=event.tokens_after)
+            return _in_open_step(shortened, lambda step: replace(step, compacted=note))
         case "approval_requested":
             ask = ApprovalAsk(event.request_id, event.call, event.risk, event.reason, event.preview)
             asked = replace(episode, asks=(*episode.asks, ask), activity=None)
@@ -318,7 +319,8 @@ def _step_finished(episode: EpisodeView, done: Step) -> EpisodeView:
         _with_turn(episode, replace(turn, steps=steps)),
         asks=(),
         activity=None,
-        context_used=used or episode.context_used,
+        # a step may be prompted with less than the conversation, which only shortening makes smaller
+        context_used=max(used, episode.context_used),
     )
 
 

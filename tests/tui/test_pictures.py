@@ -239,11 +239,12 @@ def test_undo_and_notices(picture: Any, make_app: Make, runtime: FakeRuntime, se
     assert picture(make_app(runtime), scene, size=(100, 40))
 
 
-def test_help(picture: Any, make_app: Make, runtime: FakeRuntime) -> None:
+@pytest.mark.parametrize("size", [SMALL, (100, 44)])
+def test_help(picture: Any, make_app: Make, runtime: FakeRuntime, size: tuple[int, int]) -> None:
     async def scene(pilot: Pilot[Any]) -> None:
         await pilot.press("f1")
 
-    assert picture(make_app(runtime), scene, size=(100, 44))
+    assert picture(make_app(runtime), scene, size=size)
 
 
 def test_episodes(picture: Any, make_app: Make, runtime: FakeRuntime, settle: Scene) -> None:

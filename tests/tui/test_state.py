@@ -58,6 +58,27 @@ async def test_a_task_from_its_durable_events_alone() -> None:
     assert episode.context_used > 0
 
 
+async def test_only_shortening_makes_the_context_smaller() -> None:
+    runtime = await played()
+
+    def finished(seq: int, prompt: int) -> ev.StepFinished:
+        message = Message(role="assistant", content="x", provenance="model")
+        step = Step(index=seq, message=message, usage=TokenUsage(prompt=prompt, generated=5))
+        return ev.StepFinished(episode_id=runtime.episode_id, seq=seq, step=step)
+
+    def used(*events: ev.Event) -> int:
+        view = fold_all(View(), [*runtime.journal, *events]).episode(runtime.episode_id)
+        assert view is not None
+        return view.context_used
+
+    # the last answer of a task may be asked for in a prompt of its own
+    assert used(finished(100, 2000), finished(101, 2100), finished(102, 90)) == 2105
+    shortened = ev.ContextCompacted(
+        episode_id=runtime.episode_id, seq=101, shortened=("c",), tokens_before=2100, tokens_after=700
+    )
+    assert used(finished(100, 2000), shortened) == 700
+
+
 async def test_folding_again_changes_nothing() -> None:
     runtime = await played()
     view = fold_all(View(), runtime.journal)

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.content import Content
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -49,19 +48,10 @@ KEYS = (
 )
 
 
-def help_content() -> Content:
-    """The page."""
-    pieces: list[tuple[str, str]] = []
-    for title, keys in KEYS:
-        pieces.append((f"{title}\n", "bold $text-primary"))
-        for key, words in keys:
-            pieces += [(f"  {key:<21}", "bold"), (f"{words}\n", "$dim")]
-        pieces.append(("\n", ""))
-    pieces.append(("Commands\n", "bold $text-primary"))
-    for command in COMMANDS:
-        usage = f"/{command.name} {command.arguments}".strip()
-        pieces += [(f"  {usage:<21}", "bold"), (f"{command.summary}\n", "$dim")]
-    return Content.assemble(*pieces).rstrip()
+def sections() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """The page: titles, each with what to press or type and what it does."""
+    commands = tuple((f"/{c.name} {c.arguments}".strip(), c.summary) for c in COMMANDS)
+    return (*KEYS, ("Commands", commands))
 
 
 class HelpScreen(ModalScreen[None]):
@@ -69,14 +59,18 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f1,question_mark,enter", "dismiss", "Close"),
-        Binding("up", "page.scroll_up", show=False),
     ]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog") as page:
             page.border_title = "Help"
             page.border_subtitle = "esc closes"
-            yield Static(help_content(), markup=False)
+            for title, rows in sections():
+                yield Static(title, classes="help-title", markup=False)
+                for key, words in rows:
+                    with Horizontal(classes="help-row"):
+                        yield Static(key, classes="help-key", markup=False)
+                        yield Static(words, classes="help-words", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
