@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from agent.calls import EpisodeHit
-from agent.episode_log import fold, folded
+from agent.episode_log import fold
 from agent.errors import UsageError
 from agent.journal import Journal
 from agent.tables import Tables
@@ -106,7 +106,7 @@ class Archive:
 
     async def rebuild(self) -> int:
         """Make the tables anew from the journal; returns the number of episodes."""
-        return await self._in_thread(lambda: self._store.rebuild(folded(self._journal)))
+        return await self._in_thread(self._tables.rebuild)
 
     async def close(self) -> None:
         """Finish what is under way."""
@@ -120,7 +120,9 @@ class Archive:
         return episode
 
     def _keep(self, episode_id: str) -> None:
-        self._store.put(self._fold(episode_id), self._journal.episode_seq(episode_id))
+        # the position first: what is journalled in between makes the row count as old, not as new
+        seq = self._journal.episode_seq(episode_id)
+        self._store.put(self._fold(episode_id), seq)
 
     def _get(self, episode_id: str) -> Episode:
         known = self._journal.episode_ids()

@@ -183,7 +183,7 @@ class ForgetWork:
             )
         if len(ids) > 1:
             raise UsageError(f"`{name}` fits {len(ids)} episodes and lessons. Give more of the id.")
-        if ids[0] in self._journal.interrupted():
+        if ids[0] in self._journal.running():
             raise UsageError(f"Episode {ids[0]} is still running. Interrupt it first, then forget it.")
         return (tuple(ids), ()) if ids[0] in everything.newest else ((), tuple(ids))
 

@@ -24,6 +24,11 @@ class History:
         self._ranges = merged(range_ for range_ in ranges if range_[0] < seq)
         self._since = seq
 
+    @property
+    def since(self) -> int:
+        """The newest rollback, or the beginning: everything from there on counts."""
+        return self._since
+
     def ranges(self, last: int) -> tuple[Range, ...]:
         """The positions that count, up to and with `last`."""
         newest = [(self._since, last)] if last >= self._since else []

@@ -203,6 +203,13 @@ class Journal:
         with self._lock:
             return list(self._index.view.unfinished)
 
+    def running(self) -> list[str]:
+        """Those of `interrupted` that were accepted since the last rollback: one that a rollback brought
+        back unfinished is nobody's work any more."""
+        with self._lock:
+            since = self._index.history.since
+            return [name for name, seq in self._index.view.unfinished.items() if seq >= since]
+
     def purge(self, names: Sequence[str], change: Change) -> None:
         """Rewrite the events that mention one of these ids: `change` gives what stays of an event, None
         takes it out whole. Events keep their positions.

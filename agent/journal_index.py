@@ -41,8 +41,8 @@ class View:
     """For each episode the newest of its events that shapes it: lessons made from it do not."""
     lessons: dict[str, int] = field(default_factory=dict)
     """For each lesson its newest event."""
-    unfinished: dict[str, None] = field(default_factory=dict)
-    """Episodes whose last accepted message has no end."""
+    unfinished: dict[str, int] = field(default_factory=dict)
+    """Episodes whose last accepted message has no end, with that message's event."""
 
     def add(self, seq: int, episode: str | None, lesson: str | None, kind: int) -> None:
         """Take in the next event."""
@@ -54,7 +54,7 @@ class View:
         if kind != _LESSON:
             self.newest[episode] = seq
         if kind == _ACCEPTED:
-            self.unfinished[episode] = None
+            self.unfinished[episode] = seq
         elif kind == _FINISHED:
             self.unfinished.pop(episode, None)
 

@@ -51,8 +51,8 @@ class Snapshots:
         return await asyncio.to_thread(self._rollback.plan, wanted)
 
     async def rollback(self, wanted: str) -> RollbackPlan:
-        """Go back. Nothing may be working on a task or a night meanwhile. Raises UsageError, AdapterError
-        (the snapshot's adapter is not sound, and nothing was changed), HomeError and StoreError."""
+        """Go back. No night may run meanwhile. Raises UsageError (a task is running, or there is no such
+        snapshot), AdapterError (the snapshot's adapter is not sound), HomeError and StoreError."""
         return await asyncio.to_thread(self._rollback.rollback, wanted)
 
 
@@ -113,6 +113,10 @@ class Rollback:
         with self._lock:
             self.redo()
             plan = self.plan(wanted)
+            for episode_id in self._journal.running():
+                raise UsageError(
+                    f"Episode {episode_id} is still running. Interrupt it or wait for it, then roll back."
+                )
             target = plan.snapshot
             if target.adapter is not None:
                 self._registry.path(target.adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from agent.episode_log import catch_up, fold
+from agent.episode_log import catch_up, fold, folded
 from agent.journal import Journal
 from agent.lesson_log import follow_lessons, lessons
 from memory.episodes import EpisodeStore
@@ -31,9 +31,10 @@ class Tables:
         self._episodes.embed_missing()
         self._lessons.embed_missing()
 
-    def rebuild_lessons(self) -> int:
-        """Make the table of lessons anew from the journal; returns how many there are."""
-        return self._lessons.rebuild(lessons(self._journal))
+    def rebuild(self) -> int:
+        """Make both tables anew from the journal; returns how many episodes there are."""
+        self._lessons.rebuild(lessons(self._journal))
+        return self._episodes.rebuild(folded(self._journal))
 
     def purge(
         self, episodes: Sequence[str], lesson_ids: Sequence[str], touched: Collection[str] = ()

@@ -22,11 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import agent.rollback as rollback_module
 from agent.episode_log import fold
 from agent.errors import HomeError, UsageError
-from agent.events import FeedbackGiven, RolledBack, SnapshotTaken
+from agent.events import FeedbackGiven, RolledBack, RunFinished, SnapshotTaken, TaskAccepted
 from agent.rollback import Snapshots
 from memory.errors import AdapterError, StoreError
 from memory.table import Table
-from memory.types import Feedback
+from memory.types import Feedback, Message
 from tests.agent.faults import crashes
 from tests.agent.kept_home import KeptHome, make_lesson
 from tests.memory.conftest import FakeEmbedder
@@ -140,6 +140,21 @@ async def test_the_calls_do_not_block(home: KeptHome) -> None:
     assert await snapshots.list() == [taken]
     assert (await snapshots.plan("one")).snapshot == taken
     assert (await snapshots.rollback("one")).undo is not None
+
+
+def test_a_running_task_is_not_cut_from_under_itself(home: KeptHome) -> None:
+    said = Message(role="user", content="Go on.", provenance="user")
+    home.append(TaskAccepted(episode_id="ep_1", message=said))
+    home.rollback.take("in the middle")
+    with pytest.raises(UsageError, match="ep_1 is still running"):
+        home.rollback.rollback("last")
+    home.append(RunFinished(episode_id="ep_1", outcome="success", answer="Done."))
+    done = home.rollback.rollback("last")
+    # it is back as it was, unfinished, and nobody's work
+    assert home.journal.interrupted() == ["ep_1"]
+    assert home.episodes.get("ep_1").outcome == "interrupted"
+    home.rollback.rollback(str(done.undo))
+    assert home.episodes.get("ep_1").outcome == "success"
 
 
 def test_a_damaged_adapter_is_refused_before_anything_changes(home: KeptHome) -> None:
