@@ -1,7 +1,7 @@
 """Secrets in a text: which kinds stand there, without ever repeating them.
 
 Three detectors, each for what the others cannot see: detect-secrets for keys and tokens of services,
-Presidio's pattern recognisers (over a blank spaCy pipeline, no model) for card, account and identity
+Presidio's pattern recognisers (alone, without a language model) for card, account and identity
 numbers, and `agent.told_secrets` for passwords and PINs told in prose. What people tell about themselves
 (names, dates, places, phone numbers, e-mail and postal addresses) is no secret.
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from agent.told_secrets import told_secrets
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine, RecognizerResult
+    from presidio_analyzer import PatternRecognizer
 
 # Numbers whose form or check digits alone give them away.
 _BY_FORM = {
@@ -98,6 +98,11 @@ _PLUGINS = """
 _STRONG = 0.5
 # What Presidio's recognisers can see has six digits, or is one word of eight characters with a digit.
 _NUMBER = re.compile(r"(?:\d\D{0,3}){6}|\b(?=\w{8,})\w*\d\w*")
+# Identifiers of things: a stretch of one may pass for somebody's number.
+_NO_NUMBER = re.compile(
+    r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?=[0-9]*[a-f])[0-9a-f]{24,}\b"
+)
+_BESIDE_CHARS = 60
 _LINE_CHARS = 20_000
 _PART_CHARS = 1_500
 _OVERLAP_CHARS = 150
@@ -128,16 +133,20 @@ def _key_name(kind: str) -> str:
 
 
 def _numbers(text: str) -> Iterator[str]:
-    for result in _analyzer().analyze(text, language="en", return_decision_process=True):
-        kind = result.entity_type
-        if kind in _BY_FORM and (result.score >= _STRONG or _has_context(result)):
-            yield _BY_FORM[kind]
-        elif kind in _BY_CONTEXT and _has_context(result):
-            yield _BY_CONTEXT[kind]
+    text = _NO_NUMBER.sub(" ", text)
+    for recognizer in _recognizers():
+        for found in recognizer.analyze(text, recognizer.supported_entities):
+            kind = found.entity_type
+            beside = text[max(0, found.start - _BESIDE_CHARS) : found.end + _BESIDE_CHARS // 2]
+            if kind in _BY_FORM and found.score >= _STRONG:
+                yield _BY_FORM[kind]
+            elif _named(recognizer, beside):
+                yield _BY_FORM.get(kind) or _BY_CONTEXT[kind]
 
 
-def _has_context(result: RecognizerResult) -> bool:
-    return bool(result.analysis_explanation and result.analysis_explanation.supportive_context_word)
+def _named(recognizer: PatternRecognizer, beside: str) -> bool:
+    """Whether a word stands there that says what the number is."""
+    return any(re.search(rf"(?i)(?<!\w){re.escape(word)}(?!\w)", beside) for word in recognizer.context or ())
 
 
 @cache
@@ -149,58 +158,8 @@ def _plugins() -> tuple[Any, ...]:
 
 
 @cache
-def _analyzer() -> AnalyzerEngine:
-    import spacy
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry, predefined_recognizers
-    from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
-    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
-
-    class WordsOnly(NlpEngine):  # type: ignore[misc]
-        """Tokens of a blank pipeline; words stand for their own lemmas."""
-
-        def load(self) -> None:
-            self._nlp = spacy.blank("xx")
-
-        def is_loaded(self) -> bool:
-            return hasattr(self, "_nlp")
-
-        def process_text(self, text: str, language: str) -> NlpArtifacts:
-            tokens = self._nlp(text)
-            return NlpArtifacts(
-                entities=[],
-                tokens=tokens,
-                tokens_indices=[token.idx for token in tokens],
-                lemmas=[token.text.lower() for token in tokens],
-                nlp_engine=self,
-                language=language,
-            )
-
-        def process_batch(self, texts: Any, language: str, **_: Any) -> Iterator[tuple[str, NlpArtifacts]]:
-            return ((text, self.process_text(text, language)) for text in texts)
-
-        def is_stopword(self, word: str, language: str) -> bool:
-            return False
-
-        def is_punct(self, word: str, language: str) -> bool:
-            return not any(char.isalnum() for char in word)
-
-        def get_supported_entities(self) -> list[str]:
-            return []
-
-        def get_supported_languages(self) -> list[str]:
-            return ["en"]
+def _recognizers() -> tuple[PatternRecognizer, ...]:
+    from presidio_analyzer import predefined_recognizers
 
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
-    registry = RecognizerRegistry(supported_languages=["en"])
-    for name in _RECOGNIZERS.split():
-        registry.add_recognizer(getattr(predefined_recognizers, name)(supported_language="en"))
-    engine = WordsOnly()
-    engine.load()
-    return AnalyzerEngine(
-        registry=registry,
-        nlp_engine=engine,
-        supported_languages=["en"],
-        context_aware_enhancer=LemmaContextAwareEnhancer(
-            context_prefix_count=6, context_suffix_count=4, context_matching_mode="whole_word"
-        ),
-    )
+    return tuple(getattr(predefined_recognizers, name)() for name in _RECOGNIZERS.split())

@@ -1,4 +1,4 @@
-"""Passwords, PINs and codes told in prose: "my password is hunter2", "the PIN of my card is 4711".
+"""Passwords, PINs, codes and document numbers told in prose: "my password is hunter2", "the PIN is 4711".
 
 Made for what libraries that read source code do not see. It errs towards seeing one: a sentence wrongly
 taken for a secret is shown to the user as such and stays out of the weights; a secret missed goes in.
@@ -13,7 +13,7 @@ import regex
 from memory.hits import STOP_WORDS
 
 _PASSWORD = (
-    r"pass ?-?(?:word|phrase|code|wd)s?|pwd|log-?in details|credentials?"
+    r"pass ?-?(?:word|phrase|code|wd)s?|pwd?|log-?in details|credentials?|security answer"
     r"|(?:secret|api|access|encryption|private|licen[cs]e|recovery|backup|account|admin|wi-?fi|wlan|wpa2?)"
     r" ?-?(?:key|token|phrase)"
     r"|(?:seed|recovery|mnemonic) (?:phrase|words)|api[-_ ]?key|auth(?:entication)? token|bearer token"
@@ -22,31 +22,56 @@ _PASSWORD = (
 _CODE = (
     r"pins?|pin (?:code|number)|(?:cvv|cvc|csc|tan|puk|otp|2fa|mfa)2?(?: code| number)?"
     r"|(?:security|access|door|gate|entry|alarm|lock|locker|safe|vault|unlock|verification|one-time"
-    r"|two-factor|recovery|backup|garage|keypad|lockbox|voicemail|sim|phone|screen|card|padlock)"
-    r" ?-?(?:code|combination|pin)s?|combination (?:of|to|for) [\w' ]{1,30}?"
+    r"|two-factor|recovery|backup|garage|keypad|lockbox|padlock) ?-?(?:code|combination|pin)s?"
+    r"|(?:voicemail|sim|phone|screen|card) ?-?pin|combination(?: (?:of|to|for) [\w' ]{1,30}?)?"
     r"|code (?:of|to|for) (?:the |my |our )?(?:\w+ ){0,2}"
-    r"(?:door|gate|alarm|safe|vault|lock|locker|garage|phone|card|house|office|lockbox|padlock)"
+    r"(?:door|gate|alarm|safe|vault|lock|locker|garage|card|house|office|lockbox|padlock)"
 )
-_IS = r"(?:(?:is|was|are|to|will be|ist|est|es|é|now|still|currently|just)\b|:=|=>|=|:)"
+_DOCUMENT = (
+    r"(?:passport|driving licen[cs]e|driver'?s? licen[cs]e|identity card|id card|residence permit|visa"
+    r"|social security|social insurance|national insurance|health insurance|national id|identity|tax id|tax"
+    r"|id)[ -]?(?:number|no\.?|nr\.?|#)|licen[cs]e number|steuer-?id(?:entifikationsnummer)?|steuernummer"
+    r"|reisepass(?:nummer)?|(?:personal)?ausweis(?:nummer)?|führerschein(?:nummer)?"
+    r"|sozialversicherungsnummer|ssn|nino|tfn"
+)
+_IS = r"(?:(?:is|was|are|to|will be|ist|est|es|é|now|still|currently|just)\b|['’]s\b|:=|=>|=|:)"
 # What may stand between the noun and its value: "for my bank account is now", "we use at work:". Anything
 # else makes the noun a part of another one ("the password reset page is broken").
 _BETWEEN = (
-    r"(?:\s+(?:for|of|to|on|at|in|from|with|here|there|we|i|you|he|she|they|that|which)\b[^.!?\n:=]{0,60}?)?"
+    r",?(?:\s+(?:for|of|to|on|at|in|from|with|here|there|we|i|you|he|she|they|that|which)\b[^.!?\n:=]{0,60}?)?"
     rf"\s*(?<!\w(?=\w)){_IS}(?:\s+{_IS})*"
 )
-_QUOTED = r"[\"'`“‘«](?P<value>[^\"'`”’»\n]{3,80})[\"'`”’»]"
+_QUOTED = r"[\"'`“‘«](?P<quoted>[^\"'`”’»\n]{3,80})[\"'`”’»]"
 _TOLD_PASSWORD = regex.compile(
     rf"(?i)\b(?:{_PASSWORD})\b{_BETWEEN}\s*(?:{_QUOTED}|(?P<value>[^\s,;]{{3,}}(?:[ -][^\s,;.!?]+){{0,30}}))"
+)
+# a value that looks like one may follow at once ("password admin123"), or come with the next words
+_BARE = regex.compile(rf"(?i)\b(?:{_PASSWORD}|pass)\b[:=]?\s+(?P<value>\S{{5,80}})")
+_MINE = regex.compile(rf"(?i)\b(?:my|our)\b(?:\s+\S+){{0,3}}?\s+(?:{_PASSWORD})\b(?P<rest>[^\n]{{0,120}})")
+_SETTING = regex.compile(
+    r"\b(?:[A-Z0-9]+_)*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD)(?:_[A-Z0-9]+)*\s*[=:]\s*[\"']?(?P<value>[^\s\"']{6,})"
 )
 _TOLD_CODE = regex.compile(
     rf"(?i)\b(?:{_CODE})\b(?:{_BETWEEN})?\s*#?[\"'`“‘«]?(?P<value>\d(?:[ -]?\d){{2,11}})\b"
 )
-# The other way round: "hunter2 is my password", "I use 4711 as PIN", "log in with anna / s3cret!"
+_OPENS = regex.compile(
+    r"(?i)\b(?:unlock|open|disarm|log)(?:s|ed|ing)?\b[^.!?\n\d]{0,30}\b(?:with|by|using)\b[^.!?\n\d]{0,20}"
+    r"(?P<value>\d(?:[ -]?\d){2,11})\b(?![.,:]?\d)"
+)
+# The other way round: "hunter2 is my password", "I use 4711 as PIN"
 _BEFORE = regex.compile(
     rf"(?i)(?:^|[\s\"'`“‘«(])(?P<value>[^\s\"'`]{{3,60}})[\"'`”’»]?\s+(?:is|as|was|for|ist|est)\s+"
     rf"(?:(?:my|our|the|his|her|their|a|your)\s+)?(?:[\w-]+\s+){{0,2}}?(?:{_PASSWORD}|{_CODE})\b"
 )
-_LOG_IN = regex.compile(r"(?i)\blog ?-?(?:in|on)\b[^.!?\n]{0,20}\bwith (?P<value>\S+ ?(?:/|:|and) ?\S+)")
+_LOG_IN = regex.compile(
+    r"(?i)\blog(?:s|ged|ging)? ?-?(?:in|on|into)s?\b[^.!?\n]{0,40}?(?:\bwith|:|\s)\s?"
+    r"\S+\s*(?:/|\band\b|:|,)\s*(?P<value>\S+)"
+)
+_DOCUMENT_NUMBER = regex.compile(
+    rf"(?i)\b(?:{_DOCUMENT})(?:\s*{_IS})*\s*"
+    r"(?P<value>[A-Z]{0,5}\d[A-Z\d]*(?:[ -]?[A-Z\d]*\d[A-Z\d]*){0,6})"
+)
+_DOCUMENT_DIGITS = 5
 # Words with which one talks about a password instead of telling it.
 _ABOUT_WORDS = """
     a about again all already also always an and another any as at bad because been being best between but by
@@ -61,24 +86,37 @@ _ABOUT_WORDS = """
 """
 _ABOUT = frozenset(_ABOUT_WORDS.split())
 _CODE_WORDS = regex.compile(rf"(?i)\b(?:{_CODE})\b")
+_WORD_CHARS = 6
 
 
 def told_secrets(text: str) -> Iterator[str]:
     """Kinds of secrets that a text tells in prose."""
-    for found in _TOLD_PASSWORD.finditer(text, overlapped=True):
-        if _is_password(found["value"]):
-            yield "password or key"
-            break
+    if _tells_password(text):
+        yield "password or key"
+    if any(found["value"] for found in (*_TOLD_CODE.finditer(text), *_OPENS.finditer(text))):
+        yield "PIN or code"
     for found in _BEFORE.finditer(text):
         told = found["value"]
-        code = bool(_CODE_WORDS.search(found[0]))
-        if _has_digit(told) if code else (_has_digit(told) or _has_sign(told)):
-            yield "PIN or code" if code else "password or key"
-            break
-    if any(_has_digit(found["value"]) for found in _LOG_IN.finditer(text)):
-        yield "password or key"
-    if _TOLD_CODE.search(text):
-        yield "PIN or code"
+        if _CODE_WORDS.search(found[0]):
+            if _has_digit(told):
+                yield "PIN or code"
+        elif _has_digit(told) or _has_sign(told):
+            yield "password or key"
+    for found in _DOCUMENT_NUMBER.finditer(text):
+        if sum(char.isdigit() for char in found["value"]) >= _DOCUMENT_DIGITS:
+            yield "identity document number"
+
+
+def _tells_password(text: str) -> bool:
+    for found in _TOLD_PASSWORD.finditer(text, overlapped=True):
+        if found["quoted"] or _is_password(found["value"]):
+            return True
+    if any(_looks_made_up(found["value"]) for found in (*_BARE.finditer(text), *_LOG_IN.finditer(text))):
+        return True
+    if any(_looks_made_up(found["value"]) for found in _SETTING.finditer(text)):
+        return True
+    rest = (word for found in _MINE.finditer(text) for word in found["rest"].split())
+    return any(_looks_made_up(word) for word in rest)
 
 
 def _is_password(value: str) -> bool:
@@ -90,6 +128,13 @@ def _is_password(value: str) -> bool:
         return False
     # else one plain word that ends the sentence ("is swordfish")
     return _has_digit(words[0]) or _has_sign(words[0]) or len(words) == 1
+
+
+def _looks_made_up(word: str) -> bool:
+    """Letters mixed with digits or signs, as in nothing but a password, a key or a version."""
+    bare = word.strip(".,;:!?\"'`“”‘’()[]")
+    letters = any(char.isalpha() for char in bare)
+    return len(bare) >= _WORD_CHARS - 1 and letters and _has_digit(bare) and not bare.startswith("--")
 
 
 def _has_digit(text: str) -> bool:
