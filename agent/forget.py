@@ -13,16 +13,22 @@ start finishes the work.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent.errors import HomeError, UsageError
-from agent.events import EpisodeJudged, EpisodeStarted, Event, Forgotten, LessonKept, TaskAccepted
-from agent.forget_nights import card_without_lessons, scrub_nights
+from agent.events import (
+    EpisodeJudged,
+    EpisodeStarted,
+    Event,
+    Forgotten,
+    LessonKept,
+    NightFinished,
+    TaskAccepted,
+)
+from agent.forget_nights import FORGOTTEN, card_without_lessons, lessons_in, nights_with, scrub_night
 from agent.home import Home
 from agent.journal import Journal
 from agent.learning_calls import Forgetting
@@ -35,7 +41,6 @@ from memory.recall import without_quotations
 from memory.state import Intent, State
 from memory.verdict import Verdict
 
-_log = logging.getLogger(__name__)
 _KIND = "forget"
 _TEXT_CHARS = 400
 # shorter answers, such as a name, stand in texts that have nothing to do with the lesson
@@ -54,6 +59,8 @@ class _Plan:
     """Episodes and lessons that stay and mention what goes."""
     workspaces: tuple[str, ...]
     """Episodes whose workspace in the home goes too: no other task worked in it."""
+    nights: tuple[str, ...]
+    """Nights that keep something of them."""
     text: str
 
 
@@ -100,7 +107,7 @@ class ForgetWork:
     def preview(self, name: str) -> Forgetting:
         """What would go."""
         with self._lock:
-            return _shown(self._plan(name))
+            return _shown(self._plan(name), self._home)
 
     def forget(self, name: str) -> Forgetting:
         """Take it away; returns what went."""
@@ -115,11 +122,12 @@ class ForgetWork:
                     "adapters": list(plan.adapters),
                     "touched": list(plan.touched),
                     "workspaces": list(plan.workspaces),
+                    "nights": list(plan.nights),
                     "after": self._journal.last_seq,
                 },
             )
             self._finish(intent)
-            return _shown(plan)
+            return _shown(plan, self._home)
 
     def redo(self) -> bool:
         """Finish what a crash cut off; True when there was anything. To be called before anything else
@@ -163,6 +171,9 @@ class ForgetWork:
             serving_after=self._successor(self._state.active, adapters, set(self._journal.lesson_seqs) - ids),
             touched=tuple(sorted(touched)),
             workspaces=tuple(sorted(workspaces)),
+            nights=tuple(
+                nights_with(self._home.nights, {*episodes, *ids}, _telling(mentioned, episodes, ids))
+            ),
             text=shorten("\n".join(said), _TEXT_CHARS),
         )
 
@@ -229,11 +240,18 @@ class ForgetWork:
         try:
             self._out_of_service(going["adapters"], episodes, lessons)
             self._tell(intent, episodes, lessons, going["adapters"])
-            self._scrub_nights(episodes, lessons)
+            staying = {
+                lesson.id: lesson for lesson, _ in lessons_of(self._journal) if lesson.id not in lessons
+            }
+            for night in going["nights"]:
+                scrub_night(self._home.nights / night, {*episodes, *lessons}, staying)
             self._scrub_adapters(going["adapters"], lessons)
             self._drop_caches()
             self._remove_folders(episodes, going["workspaces"])
-            self._journal.purge([*episodes, *lessons], lambda event: purged(event, episodes, lessons))
+            self._journal.purge(
+                [*episodes, *lessons, *going["nights"]],
+                lambda event: purged(event, episodes, lessons, going["nights"]),
+            )
             self._tables.purge(episodes, lessons, going["touched"])
         except OSError as error:
             raise HomeError(
@@ -281,20 +299,6 @@ class ForgetWork:
             Forgotten(episodes=tuple(episodes), lessons=tuple(lessons), adapters=tuple(adapters))
         )
 
-    def _scrub_nights(self, episodes: Sequence[str], lessons: Sequence[str]) -> None:
-        texts: set[str] = set()
-        for event in self._journal.mentioning([*episodes, *lessons]):
-            if isinstance(event, LessonKept) and event.lesson.id in lessons:
-                lesson = event.lesson
-                texts |= {lesson.statement, lesson.span}
-                for phrasing in lesson.phrasings:
-                    texts |= {phrasing.question, phrasing.answer}
-            elif isinstance(event, TaskAccepted) and event.episode_id in episodes:
-                texts.add(event.message.content)
-        staying = {lesson.id: lesson for lesson, _ in lessons_of(self._journal) if lesson.id not in lessons}
-        telling = [text for text in texts if len(text) >= _TELLING_CHARS]
-        scrub_nights(self._home.nights, {*episodes, *lessons}, telling, staying)
-
     def _scrub_adapters(self, doomed: Sequence[str], lessons: Sequence[str]) -> None:
         for name in doomed:
             self._registry.remove(name)
@@ -317,8 +321,10 @@ class ForgetWork:
         self._deliver(self._journal.append(event))
 
 
-def purged(event: Event, episodes: Collection[str], lessons: Collection[str]) -> Event | None:
-    """What stays of a journalled event; None when all of it goes."""
+def purged(
+    event: Event, episodes: Collection[str], lessons: Collection[str], nights: Collection[str] = ()
+) -> Event | None:
+    """What stays of a journalled event; None when all of it goes. `nights` had to do with the lessons."""
     if event.episode_id is not None and event.episode_id in episodes:
         return None
     if isinstance(event, LessonKept):
@@ -334,12 +340,22 @@ def purged(event: Event, episodes: Collection[str], lessons: Collection[str]) ->
     if isinstance(event, TaskAccepted):
         context = without_quotations(event.message.context, episodes)
         return event.model_copy(update={"message": event.message.model_copy(update={"context": context})})
+    if isinstance(event, NightFinished) and event.night in nights and event.reason:
+        return event.model_copy(update={"reason": FORGOTTEN})
     return event
 
 
-def lessons_in(card: AdapterCard) -> set[str]:
-    """Every lesson that left a trace in an adapter's weights."""
-    return {*card.trained, *card.lessons}
+def _telling(events: Iterable[Event], episodes: Collection[str], lessons: Collection[str]) -> set[str]:
+    """What was said and taught, as far as it is long enough to be known by."""
+    texts: set[str] = set()
+    for event in events:
+        if isinstance(event, LessonKept) and event.lesson.id in lessons:
+            texts |= {event.lesson.statement, event.lesson.span}
+            for phrasing in event.lesson.phrasings:
+                texts |= {phrasing.question, phrasing.answer}
+        elif isinstance(event, TaskAccepted) and event.episode_id in episodes:
+            texts.add(event.message.content)
+    return {text for text in texts if len(text) >= _TELLING_CHARS}
 
 
 def _passed(card: AdapterCard) -> bool:
@@ -357,12 +373,12 @@ def _left_to_memory(lesson: Lesson) -> EpisodeJudged:
     return EpisodeJudged(episode_id=lesson.episode_id, verdict=verdict)
 
 
-def _shown(plan: _Plan) -> Forgetting:
-    fields: dict[str, Any] = {
-        "episodes": plan.episodes,
-        "lessons": plan.lessons,
-        "adapters": plan.adapters,
-        "serving_after": plan.serving_after,
-        "text": plan.text,
-    }
-    return Forgetting.model_validate(fields)
+def _shown(plan: _Plan, home: Home) -> Forgetting:
+    return Forgetting(
+        episodes=plan.episodes,
+        lessons=plan.lessons,
+        adapters=plan.adapters,
+        serving_after=plan.serving_after,
+        text=plan.text,
+        workspaces=tuple(str(home.workspaces / name) for name in plan.workspaces),
+    )

@@ -16,47 +16,40 @@ from memory.learning import AdapterCard, ExamResult, Lesson
 
 _REPORT, _TEXT, _BEGUN = "report.json", "report.md", "begun.json"
 _CHUNK = 1024**2
+FORGOTTEN = "some of it was forgotten since"
+"""Stands where words of the forgotten may have stood."""
 
 
-def scrub_nights(
-    folder: Path, gone: Collection[str], texts: Iterable[str], lessons: Mapping[str, Lesson]
-) -> None:
-    """Take the lessons `gone`, and whatever repeats these texts, out of every night below `folder`.
-    `lessons` are those that stay, for the reports. May be repeated. Raises OSError."""
+def nights_with(folder: Path, gone: Collection[str], texts: Iterable[str]) -> list[str]:
+    """The nights below `folder` that keep anything of these episodes or lessons, by id or by what they say.
+    Raises OSError."""
     if not folder.is_dir():
-        return
+        return []
     needles = [name.encode() for name in gone]
-    # as they stand in JSON, too
     for text in texts:
         needles += [text.encode("utf-8", "replace"), _in_json(text)]
-    for night in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if any(_holds(path, needles) for path in night.rglob("*") if path.is_file()):
-            _scrub_night(night, gone, lessons)
+    nights = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [
+        night.name
+        for night in nights
+        if any(_holds(path, needles) for path in night.rglob("*") if path.is_file())
+    ]
 
 
-def without_lessons(exam: ExamResult, gone: Collection[str]) -> ExamResult:
-    """An exam without what it asked about these lessons; its figures stay."""
-    kept = tuple(result for result in exam.lessons if result.lesson_id not in gone)
-    return exam if kept == exam.lessons else exam.model_copy(update={"lessons": kept})
-
-
-def card_without_lessons(card: AdapterCard, gone: Collection[str]) -> AdapterCard:
-    """A card whose exam asks nothing about these lessons."""
-    if card.exam is None:
-        return card
-    exam = without_lessons(card.exam, gone)
-    return card if exam is card.exam else card.model_copy(update={"exam": exam})
-
-
-def _scrub_night(night: Path, gone: Collection[str], lessons: Mapping[str, Lesson]) -> None:
+def scrub_night(night: Path, gone: Collection[str], lessons: Mapping[str, Lesson]) -> None:
+    """Take the lessons `gone` out of one night's folder. `lessons` are those that stay, for the report. May
+    be repeated. Raises OSError."""
+    if not night.is_dir():
+        return
     report = _read_report(night / _REPORT)
     if report is None:
         shutil.rmtree(night)
         return
     report = report.model_copy(
         update={
+            "reason": FORGOTTEN if report.reason else "",
             "learned": tuple(name for name in report.learned if name not in gone),
-            "exam": None if report.exam is None else without_lessons(report.exam, gone),
+            "exam": None if report.exam is None else _without_lessons(report.exam, gone),
             "adapter": None if report.adapter is None else card_without_lessons(report.adapter, gone),
         }
     )
@@ -72,6 +65,26 @@ def _scrub_night(night: Path, gone: Collection[str], lessons: Mapping[str, Lesso
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def card_without_lessons(card: AdapterCard, gone: Collection[str]) -> AdapterCard:
+    """A card whose exam says nothing about these lessons; the same card when it does not now."""
+    exam = card.exam
+    named = exam is not None and any(result.lesson_id in gone for result in exam.lessons)
+    if exam is None or not (named or not lessons_in(card).isdisjoint(gone)):
+        return card
+    return card.model_copy(update={"exam": _without_lessons(exam, gone)})
+
+
+def lessons_in(card: AdapterCard) -> set[str]:
+    """Every lesson that left a trace in an adapter's weights."""
+    return {*card.trained, *card.lessons}
+
+
+def _without_lessons(exam: ExamResult, gone: Collection[str]) -> ExamResult:
+    """Its figures stay. Its reasons go: they may name what turned up in unrelated answers."""
+    kept = tuple(result for result in exam.lessons if result.lesson_id not in gone)
+    return exam.model_copy(update={"lessons": kept, "reasons": (FORGOTTEN,) if exam.reasons else ()})
 
 
 def _read_report(path: Path) -> NightReport | None:

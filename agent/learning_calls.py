@@ -101,6 +101,8 @@ class Forgetting(Record):
     """The adapter that serves afterwards; None is the base model."""
     text: str
     """What was said, shortened."""
+    workspaces: tuple[str, ...] = ()
+    """Folders in the home that were made for the episodes and go with all files in them."""
 
 
 class RollbackPlan(Record):

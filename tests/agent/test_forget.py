@@ -16,7 +16,7 @@ import pytest
 
 import agent.journal_purge as purge_module
 from agent.errors import HomeError, UsageError
-from agent.events import EpisodeJudged, Forgotten, LessonKept, TaskAccepted
+from agent.events import EpisodeJudged, Forgotten, LessonKept, NightFinished, TaskAccepted
 from agent.forget import Forget
 from agent.learning_calls import NightReport, NightRequest
 from agent.sleep.folder import Begun, Chosen, NightFolder
@@ -53,6 +53,8 @@ def filled(root: Path) -> KeptHome:
     home.serve(home.add_adapter("ad_3", ["le_third"], parent="ad_2"))
     other = home.add_adapter("ad_other", ["le_other"])
     asked = home.registry.get("ad_2").exam
+    assert asked is not None
+    asked = asked.model_copy(update={"reasons": (f"in unrelated answers turned up: {WORD}",)})
     home.registry.rewrite_card(other.model_copy(update={"exam": asked}))
     for folder in (home.home.outputs, home.home.preimages, home.home.workspaces):
         for episode in ("ep_cat", "ep_other"):
@@ -64,6 +66,9 @@ def filled(root: Path) -> KeptHome:
         ("ni_3", ["le_cat"], False),
     ):
         make_night(home, night, lessons, over)
+    words = f"in unrelated answers turned up: {WORD}"
+    home.append(NightFinished(night="ni_2", outcome="failed", reason=words))
+    home.append(NightFinished(night="ni_1", outcome="failed", reason="it was late"))
     home.rollback.take("after the cat")
     home.episodes.optimize()
     table = home.episodes._table._open()
@@ -88,7 +93,7 @@ def make_night(home: KeptHome, night: str, lessons: list[str], over: bool) -> No
             NightReport(
                 night=night,
                 outcome="promoted",
-                reason="",
+                reason=f"in unrelated answers turned up: {text}",
                 started_at=now(),
                 seconds=1.0,
                 stages={},
@@ -152,6 +157,8 @@ def assert_forgotten(home: KeptHome) -> None:
     assert report is not None
     assert (report.learned, report.exam and [r.lesson_id for r in report.exam.lessons]) == ((), ["le_other"])
     assert report.markdown.startswith("# Night ni_2")
+    nights = [event for event in home.journal.read() if isinstance(event, NightFinished)]
+    assert [event.reason for event in nights] == ["some of it was forgotten since", "it was late"]
     assert home.state.intents() == []
     # being the newest then, it keeps the positions of purged events from being given again
     (forgotten,) = [event.seq for event in home.journal.read() if isinstance(event, Forgotten)]
@@ -165,6 +172,7 @@ def test_no_trace_is_left_and_nothing_else_goes(home: KeptHome) -> None:
     assert [lesson.statement for lesson in gone.lessons] == [f"The cat's name is {WORD}."]
     assert (gone.adapters, gone.serving_after) == (("ad_2", "ad_3"), "ad_1")
     assert WORD in gone.text
+    assert gone.workspaces == (str(home.home.workspaces / "ep_cat"),)
     assert_forgotten(home)
     assert_forgotten(home.reopen())
     # the open process finds by what is left
