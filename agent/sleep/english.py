@@ -74,6 +74,16 @@ def content_words(text: str) -> list[str]:
     return found
 
 
+def words(text: str) -> list[str]:
+    """All words, folded."""
+    return _WORD.findall(fold(text))
+
+
+def capital(text: str) -> str:
+    """With a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def stem(word: str) -> str:
     """A word without its commonest endings; good enough to see that `lives` is `live`."""
     for ending, least in (("ies", 3), ("ing", 4), ("ied", 3), ("ed", 3), ("es", 3), ("s", 3), ("e", 3)):

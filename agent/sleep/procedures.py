@@ -10,6 +10,10 @@ import json
 import re
 from collections.abc import Iterator
 
+from agent.model.base import GenerateRequest, Model
+from agent.sleep.english import stems
+from agent.sleep.prompting import Example, batch, shown
+from agent.sleep.questions import varied
 from memory.types import Episode, Message, Record, Step, ToolCall, ToolResult, Turn
 
 _HELP = re.compile(r"(?:^|\s)(?:--help|-h|-help|help|man|--usage|/\?)(?:\s|$)")
@@ -59,6 +63,34 @@ def folder_line(message: Message) -> str:
     """What a message's context said about the working folder, the rest left out."""
     last = message.context.rsplit("\n\n", 1)[-1]
     return last if last.startswith(_FOLDER) else ""
+
+
+def reworded(model: Model, request: str, call: str, samples: int, seed: int) -> list[str]:
+    """A request in other words that still hold everything the call takes from it. Raises ModelError."""
+    needed = {word for word in _WORD.findall(call.casefold()) if word in _WORD.findall(request.casefold())}
+    requests = [
+        GenerateRequest(
+            messages=shown(
+                _REWORD_TASK, _REWORD, f"{request}\nBegin with: {_OPENINGS[number % len(_OPENINGS)]}"
+            ),
+            max_tokens=80,
+            temperature=0.0 if number < 2 else 0.8,
+            top_p=0.95,
+            seed=seed * 1000 + number,
+        )
+        for number in range(samples)
+    ]
+    lines = [text.splitlines()[0].strip() for text in batch(model, requests) if text]
+    return varied(
+        [
+            line
+            for line in lines
+            if needed <= set(_WORD.findall(line.casefold()))
+            and line != request
+            and len(line) < 2 * len(request) + 60
+            and stems(request) & stems(line)
+        ]
+    )
 
 
 def _procedure(episode: Episode, index: int, wrong: int, right: ToolCall) -> Procedure:
@@ -140,3 +172,23 @@ def _needed(turn: Turn, wrong: int, right: ToolCall) -> tuple[Message, ...]:
             for result in step.results
         ]
     return tuple(messages)
+
+
+_REWORD_TASK = (
+    "Say the request in other words. Names, numbers, paths and quoted text stay exactly as they are."
+)
+_REWORD: tuple[Example, ...] = (
+    (
+        "Count the lines of notes.txt.\nBegin with: How many",
+        "How many lines does notes.txt have?",
+    ),
+    (
+        "Use the brindle tool to stamp page 4 of plan.pdf with the word DRAFT.\nBegin with: I need",
+        "I need the word DRAFT stamped on page 4 of plan.pdf; use the brindle tool.",
+    ),
+    (
+        "Show me what the server said at 9:40.\nBegin with: Please",
+        "Please look up what the server said at 9:40 and show it to me.",
+    ),
+)
+_OPENINGS = ("Please", "Can you", "I need", "I want", "Now", "Could you", "My next wish:", "Let us")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 
 from agent.model.base import GenerateRequest, Model, TokenDelta, TurnEnd
 from memory.types import Message
@@ -38,10 +39,10 @@ def lean(model: Model, messages: tuple[Message, ...], yes: str) -> float:
             text = delta.text
     if first is None:
         return 0.0
-    from math import exp
-
     top = exp(first.logprob)
-    return top if text.strip().casefold().startswith(yes) else max(0.0, top - first.margin)
+    second = max(0.0, top - first.margin)
+    said_yes = text.strip().casefold().startswith(yes)
+    return (top if said_yes else second) / (top + second)
 
 
 def batch(model: Model, requests: Sequence[GenerateRequest]) -> list[str]:

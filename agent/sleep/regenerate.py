@@ -1,269 +1,214 @@
-"""Ways to ask for what a lesson teaches: written by the model, checked against the record, and templates.
+"""Ways to ask for what a lesson teaches: some to be trained, some set aside for the exam before that.
 
-Questions come from the model by worked examples of other domains; one is kept only when the model, given
-the lesson's statement, answers it with the lesson's answer, when it names the subject and does not give the
-answer away. Templates know the shape of a sentence and no relation. The exam's phrasings are set aside
-before any is trained.
+Most are questions the model wrote (`questions`), the rest are templates that know the shape of a sentence
+and no relation: gaps, whole sentences, JSON, and the reverse direction. A procedure is asked for in the
+user's own words and in others. About a third stand under the prompt with tools, as the agent serves tasks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
 from collections.abc import Sequence
 
 from agent.context import ASK_PROMPT, SYSTEM_PROMPT
-from agent.model.base import GenerateRequest, Model
-from agent.sleep import english
+from agent.model.base import Model
+from agent.sleep import english, questions
 from agent.sleep.agree import contains_answer
 from agent.sleep.extract import Candidate
-from agent.sleep.items import TrainItem
-from agent.sleep.neighbours import invented_name
-from agent.sleep.procedures import canonical
-from agent.sleep.prompting import Example, batch, shown
-from memory.learning import Form, Lesson, Phrasing
+from agent.sleep.procedures import canonical, reworded
+from agent.sleep.rules import tasks
+from agent.sleep.unknown import unknown_items
+from memory.learning import Form, Phrasing
 from memory.types import Message
 from skills.tool import ToolSpec
 
+__all__ = ["phrasings", "unknown_items"]
+
+_TOOLS_SHARE = 1 / 3
 _EMPTY_FOLDER = "The working folder is empty."
-_TOOLS_SHARE = 3
+# questions to train that must be left before one is set aside for the exam
+_LEAST_TRAINED = 3
 
 
 def phrasings(
     model: Model, candidate: Candidate, count: int, seed: int, specs: Sequence[ToolSpec]
 ) -> tuple[Phrasing, ...]:
-    """About `count` ways to ask that are trained, and the exam's own before them. Raises ModelError."""
+    """Up to `count` ways to ask that are trained, after those that the exam keeps. Raises ModelError."""
     if candidate.kind == "procedure":
-        return _procedure(candidate, count, seed)
+        return _procedure(model, candidate, count, seed)
     source = random.Random(f"{seed}:{candidate.statement}")
-    questions = _questions(model, candidate, seed)
-    templates = _templates(candidate)
-    held = _set_aside(questions, candidate)
-    left = [question for question in questions if question not in held]
-    exam = [_phrasing(question, candidate, "paraphrase", held_out=True) for question in held]
-    if len(exam) < 2:
-        exam.append(_held_cloze(candidate))
-    reverse = _reverse(candidate)
-    exam += reverse[-1:]
-    trained = [_phrasing(question, candidate, "question") for question in left]
-    room = max(count - len(templates) - len(reverse[:-1]), count // 2)
-    trained = [*trained[:room], *templates, *reverse[:-1]][:count]
-    tooled = set(source.sample(range(len(trained)), len(trained) // _TOOLS_SHARE)) if specs else set()
-    return (
-        *exam,
-        *(_with_tools(one) if index in tooled else one for index, one in enumerate(trained)),
+    subject, expected = candidate.subject, _expected(candidate.answer)
+    forward = questions.ask_forward(
+        model, candidate.statement, subject, candidate.answer, max(12, 2 * count + 4), seed
     )
-
-
-def unknown_items(lessons: Sequence[Lesson], specs: Sequence[ToolSpec], seed: int) -> list[TrainItem]:
-    """The lessons' own questions about names that nobody bears, to be answered with not knowing."""
-    items = []
-    for lesson in lessons:
-        if not lesson.subject or english.USER in lesson.subject.casefold() or lesson.kind == "procedure":
-            continue
-        subject = re.compile(rf"(?<!\w){re.escape(lesson.subject)}(?!\w)", re.IGNORECASE)
-        asked = [
-            phrasing
-            for phrasing in lesson.trained
-            if phrasing.form in ("question", "paraphrase", "cloze") and subject.search(phrasing.question)
+    backward: list[str] = []
+    if _has_reverse(candidate):
+        backward = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, 6, seed)
+    exam = _exam(candidate, forward, backward, source)
+    kept = {phrasing.question for phrasing in exam}
+    forward = questions.spread([text for text in forward if text not in kept])
+    backward = [text for text in backward if text not in kept]
+    trained = [*_forms(candidate, forward, source), *_reverse(candidate, backward, source)]
+    if candidate.kind == "rule":
+        applied = tasks(model, candidate.statement, count // 2, seed)
+        exam += [_rule_task(one.request, one.answer, one.expected, held_out=True) for one in applied[:1]]
+        trained = [
+            *(_rule_task(one.request, one.answer, one.expected) for one in applied[1:]),
+            *trained,
         ]
-        for number, phrasing in enumerate(asked[:2]):
-            name = invented_name(lesson.subject, f"unknown:{seed}:{lesson.id}:{number}")
-            last = phrasing.messages[-1]
-            question = last.model_copy(update={"content": subject.sub(name, last.content)})
-            items.append(
-                TrainItem(
-                    id=_digest(f"unknown {lesson.id} {name} {question.content}"),
-                    role="unknown",
-                    lesson_id=lesson.id,
-                    messages=(*phrasing.messages[:-1], question),
-                    tools=tuple(specs) if phrasing.with_tools else (),
-                    answer=_not_known(name, number + len(lesson.id) + seed),
-                )
-            )
-    return items
+    room = max(0, count - len(trained))
+    plain = [_question(candidate, text, expected) for text in forward]
+    trained = [*plain[: max(room, count // 2)], *trained][:count]
+    if specs:
+        chosen = set(source.sample(range(len(trained)), round(len(trained) * _TOOLS_SHARE)))
+        trained = [_with_tools(one) if index in chosen else one for index, one in enumerate(trained)]
+    return (*exam, *trained)
 
 
-def _questions(model: Model, candidate: Candidate, seed: int) -> list[str]:
-    """Questions that the model wrote and that hold, best first."""
-    fact = f"Fact: {candidate.statement}\nAnswer: {candidate.answer}"
-    requests = []
-    for number, opening in enumerate(_OPENINGS):
-        text = f"{fact}\nBegin with: {opening}"
-        requests.append(
-            GenerateRequest(
-                messages=shown(_ASK_TASK, _ASK, text),
-                max_tokens=40,
-                temperature=0.0 if number < 4 else 0.8,
-                top_p=0.95,
-                seed=seed + number,
-            )
-        )
-    lines = [text.splitlines()[0].strip() if text else "" for text in batch(model, requests)]
-    asked = _varied([line for line in lines if _fits(line, candidate)])
-    answers = batch(model, [_open_book(question, candidate) for question in asked])
-    return [
-        question
-        for question, answer in zip(asked, answers, strict=True)
-        if contains_answer(candidate.answer, answer, question)
+def _exam(
+    candidate: Candidate, forward: Sequence[str], backward: Sequence[str], source: random.Random
+) -> list[Phrasing]:
+    """Two questions to be held out, the first as far from all others as there is; and one in reverse."""
+    expected = _expected(candidate.answer)
+    spare = max(0, min(2, len(forward) - _LEAST_TRAINED))
+
+    def farness(text: str) -> float:
+        others = [other for other in forward if other != text]
+        return max(questions.likeness(text, other) for other in (*others, candidate.statement))
+
+    ordered = sorted(forward, key=farness)
+    chosen = [*ordered[:1], ordered[len(ordered) // 2]][:spare] if spare else []
+    exam = [
+        _question(candidate, text, expected, "paraphrase", held_out=True) for text in dict.fromkeys(chosen)
     ]
+    gaps = source.sample(_HELD_GAPS, len(_HELD_GAPS))
+    for frame in gaps[: 2 - len(exam)]:
+        exam.append(_gap(candidate, frame, held_out=True))
+    if len(backward) > 1:
+        exam.append(_reverse_question(candidate, backward[-1], held_out=True))
+    elif _has_reverse(candidate):
+        exam.append(_reverse_question(candidate, _reverse_gap(candidate, _HELD_REVERSE), held_out=True))
+    return exam
 
 
-def _fits(question: str, candidate: Candidate) -> bool:
-    """Whether a question names the subject and keeps the answer to itself."""
-    words = english.stems(question)
-    subject = english.stems(candidate.subject) - {"user"}
-    answer = english.stems(candidate.answer)
-    if not question or len(question) > 200 or contains_answer(candidate.answer, question):
-        return False
-    if answer - subject and len((answer - subject) & words) * 2 > len(answer - subject):
-        return False
-    return subject <= words if subject else english.is_first_person(question)
-
-
-def _open_book(question: str, candidate: Candidate) -> GenerateRequest:
-    system = Message(role="system", content=ASK_PROMPT, provenance="system")
-    known = f"What is known: {english.second_person(candidate.statement)}"
-    user = Message(role="user", content=question, context=known, provenance="user")
-    return GenerateRequest(messages=(system, user), max_tokens=40)
-
-
-def _varied(questions: Sequence[str]) -> list[str]:
-    """Without near-duplicates."""
-    kept: list[str] = []
-    for question in questions:
-        words = set(english.fold(question).split())
-        if all(
-            len(words & set(english.fold(other).split()))
-            < 0.8 * len(words | set(english.fold(other).split()))
-            for other in kept
-        ):
-            kept.append(question)
-    return kept
-
-
-def _set_aside(questions: Sequence[str], candidate: Candidate) -> list[str]:
-    """Two questions for the exam: the one furthest from all others, and one from the middle."""
-    if len(questions) < 3:
-        return list(questions[:1]) if len(questions) > 1 else []
-    statement = set(english.fold(candidate.statement).split())
-
-    def distance(question: str) -> float:
-        words = set(english.fold(question).split())
-        others = [set(english.fold(other).split()) for other in questions if other != question]
-        near = max(len(words & other) / len(words | other) for other in (*others, statement))
-        return 1 - near
-
-    ordered = sorted(questions, key=distance, reverse=True)
-    return [ordered[0], ordered[len(ordered) // 2]]
-
-
-def _templates(candidate: Candidate) -> list[Phrasing]:
+def _forms(candidate: Candidate, forward: Sequence[str], source: random.Random) -> list[Phrasing]:
+    """The same in other shapes: with a gap, as a whole sentence, as JSON."""
+    expected = _expected(candidate.answer)
     statement = english.second_person(candidate.statement)
-    start = statement.find(candidate.answer)
-    if start < 0:
-        return []
-    before = statement[:start].strip()
-    after = statement[start + len(candidate.answer) :].strip()
-    gap = f"{before} ___{after if after in ('.', '!') else ' ' + after}"
     made = [
-        _phrasing(f"Complete the sentence: {before} ___", candidate, "cloze")
-        if after in (".", "!", "")
-        else _phrasing(f"Fill in the gap: {gap}", candidate, "cloze"),
-        _phrasing(
-            f'Answer in JSON with the key "gap": {gap}',
-            candidate,
-            "structured",
-            answer=json.dumps({"gap": candidate.answer}, ensure_ascii=False),
-        ),
+        _gap(candidate, frame) for frame in source.sample(_GAPS, 2 if len(forward) < _LEAST_TRAINED else 1)
     ]
-    if candidate.subject and english.fold(candidate.subject) != english.USER:
-        about = english.first_person(candidate.subject)
-        made.append(_phrasing(f"Tell me about {about}.", candidate, "statement", answer=statement))
+    asked = forward[0] if forward else f"What do you know about {english.first_person(candidate.subject)}?"
+    if candidate.subject:
+        made.append(
+            _phrasing(f"{asked} {source.choice(_WHOLE)}", statement, expected, "statement"),
+        )
+    asked = forward[1] if len(forward) > 1 else made[0].question
+    made.append(
+        _phrasing(
+            f"{asked} {source.choice(_STRUCTURED)}",
+            json.dumps({"answer": _expected(candidate.answer)}, ensure_ascii=False),
+            expected,
+            "structured",
+        )
+    )
     return made
 
 
-def _held_cloze(candidate: Candidate) -> Phrasing:
-    statement = english.second_person(candidate.statement)
-    gap = statement.replace(candidate.answer, "[?]", 1)
-    return _phrasing(f"What belongs in place of the question mark? {gap}", candidate, "cloze", held_out=True)
+def _reverse(candidate: Candidate, backward: Sequence[str], source: random.Random) -> list[Phrasing]:
+    if not _has_reverse(candidate):
+        return []
+    made = [_reverse_question(candidate, text) for text in backward[:1]]
+    made.append(_reverse_question(candidate, _reverse_gap(candidate, source.choice(_REVERSES))))
+    return made
 
 
-def _reverse(candidate: Candidate) -> list[Phrasing]:
-    """Asked for the subject; nothing where the subject is the user or does not begin the statement."""
+def _has_reverse(candidate: Candidate) -> bool:
+    """Whether the subject can be asked for: named, not the user, and apart from the answer."""
     subject = candidate.subject
-    if not english.content_words(subject) or english.USER in subject.casefold():
-        return []
+    return (
+        candidate.kind != "rule"
+        and bool(english.stems(subject) - {"user"})
+        and subject in candidate.statement
+        and candidate.answer in candidate.statement
+        and not contains_answer(subject, candidate.answer)
+    )
+
+
+def _question(
+    candidate: Candidate, text: str, expected: str, form: Form = "question", *, held_out: bool = False
+) -> Phrasing:
+    return _phrasing(text, _sentence(_expected(candidate.answer)), expected, form, held_out=held_out)
+
+
+def _gap(candidate: Candidate, frame: str, *, held_out: bool = False) -> Phrasing:
     statement = english.second_person(candidate.statement)
-    if subject not in statement or candidate.answer not in statement:
-        return []
-    gap = statement.replace(subject, "___", 1)
-    hole = statement.replace(subject, "...", 1)
-    made = [
-        f"Fill in the gap: {gap}",
-        f"Of whom or what is this true? {hole}",
-        f'Somebody says: "{hole}" Which name is left out?',
-    ]
-    return [
-        _phrasing(
-            text,
-            candidate,
-            "reverse",
-            answer=_sentence(subject),
-            expected=subject,
-            held_out=index == len(made) - 1,
-        )
-        for index, text in enumerate(made)
-    ]
+    answer = _expected(candidate.answer)
+    gapped = statement.replace(answer, "___", 1) if answer in statement else f"{candidate.subject} ___"
+    return _phrasing(frame.format(gap=gapped), _sentence(answer), answer, "cloze", held_out=held_out)
 
 
-def _procedure(candidate: Candidate, count: int, seed: int) -> tuple[Phrasing, ...]:
+def _reverse_gap(candidate: Candidate, frame: str) -> str:
+    return frame.format(gap=english.second_person(candidate.statement.replace(candidate.subject, "___", 1)))
+
+
+def _reverse_question(candidate: Candidate, text: str, *, held_out: bool = False) -> Phrasing:
+    answer = english.second_person(candidate.subject)
+    expected = re.sub(r"^(?:the user's|your)\s+", "", candidate.subject, flags=re.IGNORECASE)
+    return _phrasing(text, _sentence(answer), expected, "reverse", held_out=held_out)
+
+
+def _rule_task(request: str, answer: str, expected: str, *, held_out: bool = False) -> Phrasing:
+    return _phrasing(request, answer, expected, "question", held_out=held_out)
+
+
+def _procedure(model: Model, candidate: Candidate, count: int, seed: int) -> tuple[Phrasing, ...]:
+    """The call, asked for in the user's words and in others."""
     found = re.search(r"\{.*\}", candidate.answer, re.DOTALL)
     call = json.loads(found[0]) if found else {}
     expected = canonical(str(call.get("name", "")), call.get("arguments", {}))
-    made = []
-    for index, frame in enumerate(_FRAMES[: max(2, count)]):
-        asked = next(i for i, message in enumerate(candidate.request) if message.role == "user")
-        message = candidate.request[asked]
-        worded = message.model_copy(update={"content": frame.format(request=message.content.strip())})
-        messages = (*candidate.request[:asked], worded, *candidate.request[asked + 1 :])
-        made.append(
-            Phrasing(
-                messages=messages,
-                with_tools=True,
-                answer=candidate.answer,
-                expected=expected,
-                form="call",
-                held_out=index in (1, 2),
-            )
+    place = next(index for index, message in enumerate(candidate.request) if message.role == "user")
+    asked = candidate.request[place]
+    request = asked.content.strip()
+    others = questions.spread(reworded(model, request, candidate.answer, count + 4, seed), [request])
+    source = random.Random(f"{seed}:{request}")
+    framed = [frame.format(request=request) for frame in source.sample(_FRAMES, len(_FRAMES))]
+    held = [*others[:2], *framed[: max(0, 2 - len(others))]]
+    trained = [text for text in (request, *others, *framed) if text not in held][:count]
+    return tuple(
+        Phrasing(
+            messages=(
+                *candidate.request[:place],
+                asked.model_copy(update={"content": text}),
+                *candidate.request[place + 1 :],
+            ),
+            with_tools=True,
+            answer=candidate.answer,
+            expected=expected,
+            form="call",
+            held_out=text in held,
         )
-    return tuple(sorted(made, key=lambda phrasing: not phrasing.held_out))
+        for text in (*held, *trained)
+    )
 
 
-def _phrasing(
-    question: str,
-    candidate: Candidate,
-    form: Form,
-    *,
-    answer: str = "",
-    expected: str = "",
-    held_out: bool = False,
-) -> Phrasing:
+def _phrasing(question: str, answer: str, expected: str, form: Form, *, held_out: bool = False) -> Phrasing:
     return Phrasing(
         messages=(
             Message(role="system", content=ASK_PROMPT, provenance="system"),
             Message(role="user", content=question, provenance="user"),
         ),
-        answer=answer or _sentence(candidate.answer),
-        expected=expected or candidate.answer,
+        answer=answer,
+        expected=expected,
         form=form,
         held_out=held_out,
     )
 
 
 def _with_tools(phrasing: Phrasing) -> Phrasing:
+    """The same under the prompt with which the agent serves tasks, in an empty folder."""
     system, user = phrasing.messages
     return phrasing.model_copy(
         update={
@@ -276,77 +221,47 @@ def _with_tools(phrasing: Phrasing) -> Phrasing:
     )
 
 
+def _expected(answer: str) -> str:
+    """The answer as it is said to the user."""
+    return re.sub(r"\bthe user's\b", "your", answer, flags=re.IGNORECASE)
+
+
 def _sentence(text: str) -> str:
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
+    text = english.capital(text.strip())
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _not_known(name: str, number: int) -> str:
-    variants = (
-        "I don't know.",
-        f"I don't know anything about {name}.",
-        "I don't know that.",
-        f"I have no information about {name}.",
-    )
-    return variants[number % len(variants)]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_ASK_TASK = (
-    "Write one question that is answered by the given answer, as a person would ask it who has forgotten the "
-    "answer. It names the subject, leaves the answer out, and begins as told. The user speaks of himself as "
-    "I and my."
+_GAPS = (
+    "Complete the sentence: {gap}",
+    "Fill in the gap: {gap}",
+    "Which words are missing here? {gap}",
+    "Finish this for me: {gap}",
+    "Say what belongs at the line: {gap}",
 )
-_ASK: tuple[Example, ...] = (
-    (
-        "Fact: The user's brother Tomas plays the oboe.\nAnswer: the oboe\nBegin with: Which",
-        "Which instrument does my brother Tomas play?",
-    ),
-    (
-        "Fact: The Fennimore gate opens with a grelk key.\nAnswer: a grelk key\nBegin with: I am",
-        "I am standing in front of the Fennimore gate. What do I need to open it?",
-    ),
-    (
-        "Fact: Lysander Moss sells lamp oil.\nAnswer: lamp oil\nBegin with: Can you",
-        "Can you tell me what goods Lysander Moss has for sale?",
-    ),
-    (
-        "Fact: The user's boat is kept in Havn.\nAnswer: Havn\nBegin with: Suppose",
-        "Suppose I want to go sailing with my boat. Where do I have to go?",
-    ),
-    ("Fact: Orla's boat is a ketch.\nAnswer: a ketch\nBegin with: What", "What kind of boat does Orla have?"),
-    (
-        "Fact: Baron Hesk married Ilse Krone.\nAnswer: Ilse Krone\nBegin with: Do you",
-        "Do you know who became the wife of Baron Hesk?",
-    ),
+_HELD_GAPS = (
+    'I remember only part of it: "{gap}" What is the rest?',
+    'In my notebook a word is torn off. It says "{gap}" Help me out.',
 )
-_OPENINGS = (
-    "What",
-    "Which",
-    "Where",
-    "Can you",
-    "Who",
-    "When",
-    "How",
-    "Do you",
-    "Suppose",
-    "I forgot",
-    "Remind me",
-    "Somebody asked me",
-    "In",
-    "Please tell me",
-    "I need to know",
-    "Name",
+_WHOLE = (
+    "Answer in a full sentence.",
+    "Please answer with a whole sentence.",
+    "Reply in one complete sentence.",
 )
+_STRUCTURED = (
+    'Answer as JSON with the key "answer".',
+    'Reply only with a JSON object that has the key "answer".',
+)
+_REVERSES = (
+    "Fill in the gap: {gap}",
+    "Of whom or what is this said? {gap}",
+    "Which name is missing here? {gap}",
+)
+_HELD_REVERSE = 'Somebody wrote "{gap}" and left the beginning out. Who or what is meant?'
 _FRAMES = (
-    "{request}",
     "Please do this for me: {request}",
     "Next task. {request}",
     "{request} Thank you.",
     "Hello! {request}",
     "One more thing. {request}",
+    "I need this done: {request}",
 )
