@@ -88,6 +88,7 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
                 settings=settings,
                 nights=home.nights,
                 cache=home.sleep_cache,
+                shared_cache=cache_dir() / "nights",
                 base=cache_dir() / "models" / entry.name,
                 base_name=entry.name,
                 base_digest=base_digest(entry.name),

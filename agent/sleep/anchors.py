@@ -39,8 +39,9 @@ def anchor_items(
 
         specs = builtin_registry().specs()
     chosen = list(anchors())
-    if count < len(chosen):
-        chosen = random.Random(f"anchors:{seed}").sample(chosen, count)
+    random.Random(f"anchors:{seed}").shuffle(chosen)
+    # a longer choice begins with the shorter one: what a small night asked for serves a larger one
+    chosen = chosen[:count]
     requests = [_request(anchor, tuple(specs)) for anchor in chosen]
     answers = Answers(model, cache_folder, base_digest).ask_whole(
         None, requests, keep=True, label="anchors", on_progress=on_progress

@@ -28,10 +28,14 @@ class Answers:
     """What a model says. Belongs to the thread that owns the model, and leaves whichever adapter it asked
     last active."""
 
-    def __init__(self, model: Model, folder: Path | None, base_digest: str) -> None:
-        """`folder` None keeps nothing on disk."""
+    def __init__(
+        self, model: Model, folder: Path | None, base_digest: str, shared: Path | None = None
+    ) -> None:
+        """`folder` is the home's, for answers of adapters; `shared` (by default the same) holds the base
+        model's, which know no lesson and serve every home. None keeps nothing on disk."""
         self.model = model
-        self._folder = folder / "answers" / base_digest[:16] if folder is not None else None
+        self._folder = _below(folder, base_digest)
+        self._shared = _below(shared or folder, base_digest)
         self._known: dict[str, dict[str, tuple[str, bool]]] = {}
         self._figures: dict[str, dict[str, list[float]]] = {}
 
@@ -125,7 +129,12 @@ class Answers:
             file.write(json.dumps(row) + "\n")
 
     def _path(self, name: str) -> Path | None:
-        return None if self._folder is None else self._folder / f"{name}.jsonl"
+        folder = self._shared if name == adapter_name(None) else self._folder
+        return None if folder is None else folder / f"{name}.jsonl"
+
+
+def _below(folder: Path | None, base_digest: str) -> Path | None:
+    return None if folder is None else folder / "answers" / base_digest[:16]
 
 
 def forget_answers(folder: Path) -> None:

@@ -91,6 +91,7 @@ def examine(
     *,
     base_digest: str,
     cache_folder: Path | None,
+    shared_cache: Path | None = None,
     tries: int = 3,
     thorough: bool = False,
     seed: int = 0,
@@ -101,7 +102,8 @@ def examine(
     """Examine the adapter in `after` against the one in `before` (None: the base model).
 
     `old`: lessons of the serving adapter, of which a sample is asked. `tries`: nights after which a lesson
-    that is still not learned is left to retrieval. `cache_folder`: where figures of adapters are kept.
+    that is still not learned is left to retrieval. `cache_folder`: where figures of adapters are kept;
+    `shared_cache`: where the base model's are, by default there too.
     `specs`: the tools of the prompt, the built-in ones by default. An error raised by `on_progress` ends the
     exam. Raises ModelError and LearningError.
     """
@@ -111,7 +113,7 @@ def examine(
 
         specs = builtin_registry().specs()
     exam = _Exam(
-        Answers(model, cache_folder, base_digest),
+        Answers(model, cache_folder, base_digest, shared_cache),
         before,
         after,
         tuple(specs),

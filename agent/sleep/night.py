@@ -61,7 +61,8 @@ log = logging.getLogger(__name__)
 # A candidate that fails a guard at full strength may pass at less: what it learned fades more slowly than
 # what it disturbed.
 _SCALES = (1.0, 0.75, 0.5)
-_ANCHORS = 300
+# Anchors are answered once by the base model and kept; a night asks for as many as it will train on.
+_LEAST_ANCHORS, _ANCHORS_A_LESSON, _ANCHORS = 60, 6, 300
 # Of the time a budget leaves when training begins; the rest is for the exam.
 _TRAINING_SHARE = 0.6
 
@@ -74,7 +75,9 @@ class Bedroom:
     nights: Path
     """Folder of all nights."""
     cache: Path
-    """Folder for what may be computed once and kept: anchors, figures of the base, activations."""
+    """The home's folder for what may be computed once and kept: what adapters say, activations."""
+    shared_cache: Path
+    """The same for what knows no lesson and serves every home: anchors, figures of the base."""
     base: Path
     """Folder of the base model."""
     base_name: str
@@ -291,6 +294,7 @@ class Night:
             start=start,
             settings=self._train_settings(),
             seed=self._seed,
+            cache=self._room.cache / "activations",
             max_seconds=self._training_seconds(),
             max_tokens=self._request.max_trained_tokens,
         )
@@ -326,9 +330,9 @@ class Night:
         model.activate(None)
         items += anchor_items(
             model,
-            room.cache,
+            room.shared_cache,
             room.base_digest,
-            _ANCHORS,
+            min(_ANCHORS, _LEAST_ANCHORS + _ANCHORS_A_LESSON * len(new)),
             self._seed,
             specs=room.specs,
             on_progress=lambda text, done, total: self._tell("train", text, done, total),
@@ -418,6 +422,7 @@ class Night:
             old,
             tries=self._room.settings.learning.tries,
             cache_folder=self._room.cache,
+            shared_cache=self._room.shared_cache,
             base_digest=self._room.base_digest,
             seed=self._seed,
             specs=self._room.specs,
