@@ -40,11 +40,14 @@ _STOP = frozenset(";!?.\n")
 # an "or" this near to the answer offers it as one of several
 _NEAR = 5
 _UNKNOWN = re.compile(
-    r"\b(?:(?:do|does|did|could|can|was|were|am|is|are)\s*(?:not|n.t)|cannot|never|no)\b[^.!?\n]{0,40}?"
-    r"\b(?:know|known|sure|certain|aware|information|informed|idea|record|recall|remember|familiar|told|"
-    r"tell|say|learned|find|found|provided?|details?|knowledge|mention(?:ed)?|available|specified)\b"
-    r"|\bunknown to me\b|\bnot (?:been )?(?:told|mentioned|provided|specified|known|available)\b"
-    r"|\bunsure\b|\bhaven.t (?:been )?(?:told|heard|learned)\b|\b(?:is|are|was) unknown\b",
+    r"\b(?:do|does|did|could|can|was|were|am|is|are|have|has)\s?(?:not|n't)\b[^.!?\n]{0,40}?\b(?:know|sure|"
+    r"certain|aware|informed|information|idea|recall|remember|familiar|told|tell|say|answer|learned|learnt|find|"
+    r"details|knowledge|access)\b"
+    r"|\bcan(?:not|'t| not)\b[^.!?\n]{0,20}?\b(?:know|say|tell|answer|recall|remember|find)\b"
+    r"|\bno (?:\w+ ){0,2}(?:information|idea|records?|knowledge|data|details)\b"
+    r"|\bnot (?:\w+ ){0,2}(?:sure|certain|aware|informed|familiar|told|mentioned|provided|available)\b"
+    r"|\b(?:unknown|not known) to me\b|\b(?:is|are|was|were) (?:unknown|not known)(?=[.!?,]|$)|\bunsure\b"
+    r"|\bnever (?:been told|heard)\b",
     re.IGNORECASE,
 )
 
@@ -85,7 +88,7 @@ def same_answer(one: str, other: str) -> bool:
 
 def says_unknown(text: str) -> bool:
     """Whether a text says that the answer is not known."""
-    return bool(_UNKNOWN.search(text.replace("\u2019", "'")))
+    return bool(_UNKNOWN.search(text.replace("’", "'")))
 
 
 def words(text: str) -> list[str]:
@@ -109,13 +112,14 @@ def _words(text: str) -> list[str]:
 
 
 def _tokens(text: str) -> list[str]:
-    folded = unicodedata.normalize("NFKD", text.replace("\u2019", "'")).casefold()
+    folded = unicodedata.normalize("NFKD", text.replace("’", "'")).casefold()
     folded = "".join(character for character in folded if not unicodedata.combining(character))
     folded = re.sub(r"\bwon't\b", "will not", folded)
     folded = re.sub(r"\bcan't\b|\bcannot\b", "can not", folded)
     folded = re.sub(r"n't\b", " not", folded)
     folded = re.sub(r"'s\b|s'(?=\s|$)|(?<=\w)'(?=\w)", lambda m: "s" if m.group() == "s'" else "", folded)
     folded = re.sub(r"(?<=\d)[,_\u202f\u00a0](?=\d{3}\b)", "", folded)
+    folded = re.sub(r"(?<![\w.,:])\d{1,3}(?: \d{3})+(?![\w.,:]\d)\b", lambda m: m[0].replace(" ", ""), folded)
     folded = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", folded)
     # a dot inside a name, as in `harrow.conf`, ends no sentence
     folded = re.sub(r"(?<=\w)\.(?=[^\W\d_])", " ", folded)
