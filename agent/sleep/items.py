@@ -97,6 +97,8 @@ class TrainJob(Record):
     """Budget of trained tokens, all passes; 0 means none."""
     threads: int | None = None
     """torch threads; None leaves torch's default."""
+    save_seconds: float = 20.0
+    """Most time between two checkpoints."""
     cache: Path | None = None
     """Folder in which activations and teachers of items are kept for later nights; None keeps none."""
 

@@ -30,7 +30,7 @@ def rehearsal_order(items: Sequence[Encoded], budget: int, seed: int, score: Sco
         chance.shuffle(by_lesson[lesson])
     need = dict.fromkeys(range(len(lessons)), _UNKNOWN)
     if score is not None:
-        probes = take([by_lesson[lesson][0] for lesson in lessons], sizes(items), budget)
+        probes = take(items, [by_lesson[lesson][0] for lesson in lessons], budget)
         place = {by_lesson[lesson][0]: number for number, lesson in enumerate(lessons)}
         need.update({place[index]: 1 - value for index, value in score(probes).items()})
     order: list[int] = []
@@ -40,8 +40,3 @@ def rehearsal_order(items: Sequence[Encoded], budget: int, seed: int, score: Sco
             if turn < len(rows):
                 order.append(rows[turn])
     return order
-
-
-def sizes(items: Sequence[Encoded]) -> dict[int, int]:
-    """Tokens of each item that are its own, by index."""
-    return {index: len(item.own) for index, item in enumerate(items)}

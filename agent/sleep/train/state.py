@@ -36,6 +36,8 @@ class Standing(BaseModel):
     """Lessons left out of this pass."""
     cursors: dict[str, tuple[int, float]] = {}
     """Of the feeds at the beginning of this pass: items drawn, tokens owed."""
+    waiting: list[str] = []
+    """Items drawn before this pass that wait for others with the same long prefix."""
     tokens: int = 0
     """Trained so far."""
     teacher_tokens: int = 0
@@ -71,6 +73,17 @@ def save(
     tensors["random"] = torch.get_rng_state()
     header = {"standing": standing.model_dump_json(), "optimizer": json.dumps(plain)}
     replace_file(folder / CHECKPOINT, to_bytes(tensors, metadata=header))
+
+
+def load_standing(folder: Path) -> Standing | None:
+    """What a checkpoint says of the run; None when there is none."""
+    from safetensors import safe_open
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        return Standing.model_validate_json(file.metadata()["standing"])
 
 
 def load(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agent.errors import LearningError
 from agent.sleep.items import TrainSettings
-from agent.sleep.train.head import Targets
+from agent.sleep.train.head import Losses, Targets
 from agent.sleep.train.prepare import Prepared
 from agent.sleep.train.recipe import Recipe
 from agent.sleep.train.student import Student
@@ -47,12 +47,16 @@ class Objective:
         # what shares a prefix stays together
         ordered = sorted(step, key=lambda one: one.conversation.group)
         for part in chunks(ordered, math.ceil(len(ordered) / splits)):
-            hidden = self._student.answers(self._prefixes, [one.conversation for one in part])
-            losses = self._student.head.losses(hidden, self._targets(part, step))
-            torch.autograd.backward(losses.loss)
+            losses = self._part(part, step)
             total += float(losses.loss.detach())
             seen.extend(_see(part, losses.logprobs, losses.kl))
         return total, seen
+
+    def _part(self, part: Sequence[Prepared], step: Sequence[Prepared]) -> Losses:
+        hidden = self._student.answers(self._prefixes, [one.conversation for one in part])
+        losses = self._student.head.losses(hidden, self._targets(part, step))
+        torch.autograd.backward(losses.loss)
+        return losses
 
     @torch.no_grad()
     def look(self, items: Sequence[Prepared]) -> Iterator[Seen]:

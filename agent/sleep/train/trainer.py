@@ -24,16 +24,15 @@ from agent.sleep.train.adapter import lowest_layer, read_adapter, write_adapter
 from agent.sleep.train.blocks import Store, keep, store_name
 from agent.sleep.train.encode import Encoded, Encoder
 from agent.sleep.train.ewc import Fisher
-from agent.sleep.train.feed import Budget, shuffled, stable_random, take
+from agent.sleep.train.feed import Budget, compose, shuffled, stable_random, take
 from agent.sleep.train.prepare import Prepared, Preparer
 from agent.sleep.train.recipe import kept, recipe
-from agent.sleep.train.rehearsal import rehearsal_order, sizes
+from agent.sleep.train.rehearsal import rehearsal_order
 from agent.sleep.train.state import Standing
 from agent.sleep.train.step import Objective, Seen, chunks, fitting
 from agent.sleep.train.student import Student
 from memory.adapter_files import adapter_digest
 
-_SAVE_SECONDS = 20.0
 _STORE_BYTES = 4 << 30
 # A lesson to be un-taught counts as done when no answer position is further than this from the base, nats.
 _UNTAUGHT = 0.1
@@ -95,7 +94,9 @@ class Trainer:
         )
         self._objective = Objective(self._student, self._preparer.prefixes, self._settings, self._recipe)
         self._old_order: list[int] = []
-        self._cursors_after: dict[str, tuple[int, float]] = {}
+        self._anchor_order = list(range(len(self._anchors)))
+        stable_random("anchors", job.seed).shuffle(self._anchor_order)
+        self._after: tuple[dict[str, tuple[int, float]], list[str]] = ({}, [])
         self._fisher: Fisher | None = None
 
     def run(self) -> TrainResult:
@@ -168,7 +169,7 @@ class Trainer:
         if self._old and self._recipe.ewc:
             order = list(range(len(self._old)))
             stable_random("fisher", self._job.seed).shuffle(order)
-            chosen = [self._old[index] for index in take(order, sizes(self._old), self._new_tokens)]
+            chosen = [self._old[index] for index in take(self._old, order, self._new_tokens)]
             prepared = self._prepare(chosen, "what matters to old lessons")
             with self._start_tensors():
                 self._fisher = Fisher(self._student.lora)
@@ -212,40 +213,35 @@ class Trainer:
             if self._over_budget(step):
                 return False
             self._step(self._preparer.prepare(step), len(plan))
-            if time.monotonic() - self._saved_at > _SAVE_SECONDS:
+            if time.monotonic() - self._saved_at > self._job.save_seconds:
                 self._checkpoint()
         self._standing.turn += 1
         self._standing.position = 0
-        self._standing.cursors = self._cursors_after
+        self._standing.cursors, self._standing.waiting = self._after
         return True
 
     def _plan(self) -> list[list[Encoded]]:
         """The steps of the current pass."""
-        resting = set(self._standing.resting)
+        standing = self._standing
+        resting = set(standing.resting)
         active = [item for item in self._new if item.lesson not in resting]
-        order = shuffled(active, self._job.seed, self._standing.turn)
+        order = [active[index] for index in shuffled(active, self._job.seed, standing.turn)]
         new_share = max(0.05, 1 - self._recipe.rehearsal - self._recipe.anchors)
         feeds = {
-            "rehearsal": Budget(self._old_order, sizes(self._old), self._recipe.rehearsal / new_share),
-            "anchors": Budget(self._anchor_order(), sizes(self._anchors), self._recipe.anchors / new_share),
+            "rehearsal": Budget(self._old, self._old_order, self._recipe.rehearsal / new_share),
+            "anchors": Budget(self._anchors, self._anchor_order, self._recipe.anchors / new_share),
         }
         for name, feed in feeds.items():
-            feed.cursor, feed.debt = self._standing.cursors.get(name, (0, 0.0))
-        plan = []
+            feed.cursor, feed.debt = standing.cursors.get(name, (0, 0.0))
+        by_id = {item.item.id: item for item in [*self._old, *self._anchors]}
+        waiting = [by_id[name] for name in standing.waiting]
         size = max(1, round(self._settings.batch_items * new_share))
-        for begin in range(0, len(order), size):
-            step = [active[index] for index in order[begin : begin + size]]
-            tokens = sum(len(item.own) for item in step)
-            step.extend(self._old[index] for index in feeds["rehearsal"].draw(tokens))
-            step.extend(self._anchors[index] for index in feeds["anchors"].draw(tokens))
-            plan.append(step)
-        self._cursors_after = {name: (feed.cursor, feed.debt) for name, feed in feeds.items()}
+        plan = compose(order, size, list(feeds.values()), waiting)
+        self._after = (
+            {name: (feed.cursor, feed.debt) for name, feed in feeds.items()},
+            [item.item.id for item in waiting],
+        )
         return plan
-
-    def _anchor_order(self) -> list[int]:
-        order = list(range(len(self._anchors)))
-        stable_random("anchors", self._job.seed).shuffle(order)
-        return order
 
     def _prepare(self, items: Sequence[Encoded], text: str) -> list[Prepared]:
         def tick(done: int, of: int) -> None:
@@ -378,6 +374,7 @@ class Trainer:
         self._say("checkpoint")
 
     def _finish(self) -> TrainResult:
+        self._checkpoint()
         standing, folder = self._standing, self._folder / "adapter"
         tensors = {name: value.detach().float().cpu().numpy() for name, value in self._parameters.items()}
         write_adapter(folder, self._student.adapter_config(self._job.base.name), tensors)
