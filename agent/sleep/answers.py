@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -125,8 +126,13 @@ class Answers:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _drop_oldest(path.parent)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with path.open("a+b") as file:
+            torn = False
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read() != b"\n"
+            # a line cut off by a crash must not swallow the next
+            file.write(b"\n" * torn + json.dumps(row).encode() + b"\n")
 
     def _path(self, name: str) -> Path | None:
         folder = self._shared if name == adapter_name(None) else self._folder

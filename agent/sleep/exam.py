@@ -13,6 +13,7 @@ at the end that is `before` again, whatever happens.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -355,7 +356,7 @@ class _Exam:
 
     def _text(self) -> Guard:
         passages = self._sample(material.texts(), self._size.passages, "text")
-        name = f"text:{len(passages)}:{self._seed if len(passages) < len(material.texts()) else 'all'}"
+        name = "text:" + hashlib.sha256("\x1f".join(passages).encode()).hexdigest()[:16]
 
         def measured(adapter: Path | None, label: str) -> tuple[list[float], list[float]]:
             def measure() -> list[float]:

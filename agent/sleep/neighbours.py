@@ -25,7 +25,7 @@ _STRANGERS = 4
 _STATES_NOTHING = re.compile(
     r"\b(?:please|could you|can you)\b[^.!?]{0,40}\b(?:provide|clarify|specify|give|tell)\b"
     r"|\bmore (?:context|information|details)\b|\bfictional\b|\bdoes not exist\b"
-    r"|\bno (?:specific|known|such|widely)\b|\b(?:not|n't) (?:have|refer|a (?:real|known|well-known))\b"
+    r"|\bno (?:specific|known|such|widely)\b|\b(?:not|n't) (?:have|refer|known|clear|a (?:real|known))\b"
     r"|\bunable to\b|\bas an ai\b|\bi(?: a|')m sorry\b",
     re.IGNORECASE,
 )
