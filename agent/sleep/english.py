@@ -116,8 +116,11 @@ _PAST_WORDS = _set(
     slept spoke stole swam threw understood woke was were did quit cut set hit cost split"""
 )
 
-_SUBJECT = re.compile(
-    rf"\b(I|we)('m|'re|'ve|'ll|'d)?\b((?:\s+(?:{'|'.join(sorted(_ADVERB))}))*)(\s+[A-Za-z]+(?:'t)?)?",
+_ADVERBS = rf"((?:\s+(?:{'|'.join(sorted(_ADVERB))}))*)"
+_SUBJECT = re.compile(rf"\b(I|we)('m|'re|'ve|'ll|'d)?\b{_ADVERBS}(\s+[A-Za-z]+(?:'t)?)?", re.IGNORECASE)
+# `my sister and I play`: the verb belongs to both
+_COMPOUND = re.compile(
+    r"(?:^|[,.;:]\s*)(?:(?!(?:i|we|you|he|she|it|they|this|that|there)\b)[^\s,.;:]+\s+){1,3}and\s+$",
     re.IGNORECASE,
 )
 
@@ -146,7 +149,7 @@ def _agree(match: re.Match[str]) -> str:
         put = {"'m": " is", "'re": " is", "'ve": " has", "'ll": " will", "'d": " would"}[clitic.lower()]
         return f"{USER}{put}{adverbs}{verb}"
     word = verb.strip()
-    if match.string[: match.start()].rstrip().lower().endswith(" and"):
+    if _COMPOUND.search(match.string[: match.start()]):
         return f"{USER}{adverbs}{verb}"
     return f"{USER}{adverbs}{' ' + third_form(word) if word else verb}"
 
@@ -170,14 +173,14 @@ def third_form(verb: str) -> str:
 def second_person(statement: str) -> str:
     """A sentence about the user, said to the user: `The user's cat` becomes `Your cat`."""
     text = re.sub(r"\b([Tt])he user's\b", lambda m: "Your" if m[1] == "T" else "your", statement)
-    text = re.sub(r"\b([Tt])he user\b(\s+[A-Za-z']+)?", _to_you, text)
+    text = re.sub(rf"\b([Tt])he user\b{_ADVERBS}(\s+[A-Za-z']+)?", _to_you, text)
     return text[:1].upper() + text[1:]
 
 
 def _to_you(match: re.Match[str]) -> str:
-    verb = (match[2] or "").strip()
+    adverbs, verb = match[2] or "", (match[3] or "").strip()
     you = "You" if match[1] == "T" else "you"
-    return f"{you} {plain_form(verb)}" if verb else you
+    return f"{you}{adverbs} {plain_form(verb)}" if verb else f"{you}{adverbs}"
 
 
 def plain_form(verb: str) -> str:
