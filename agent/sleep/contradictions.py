@@ -52,6 +52,8 @@ class Pair(Record):
     """As `candidates` gives it."""
     subjects: tuple[str, str] = ("", "")
     """What the two are about, as it is named in them; empty where nobody knows."""
+    values: tuple[str, str] = ("", "")
+    """What they say of it."""
 
 
 class Contradiction(Record):
@@ -79,6 +81,7 @@ def contradictions(
             newer=new.statement,
             closeness=closeness,
             subjects=(others[index].subject, new.subject),
+            values=(_value(others[index]), _value(new)),
         )
         for index, closeness in near
     ]
@@ -115,7 +118,15 @@ def judge(pairs: Sequence[Pair], model: Model) -> list[float]:
 
 def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, float | None]]:
     """What the regression sees of each pair."""
-    return [pair_figures(pair.earlier, pair.newer, pair.closeness, pair.subjects) for pair in pairs]
+    return [
+        pair_figures(pair.earlier, pair.newer, pair.closeness, pair.subjects, pair.values) for pair in pairs
+    ]
+
+
+def _value(lesson: Lesson) -> str:
+    """What a plain question about a lesson is answered with."""
+    plain = ("question", "paraphrase", "statement")
+    return next((way.expected for way in lesson.phrasings if way.form in plain), "")
 
 
 @cache

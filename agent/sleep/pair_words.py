@@ -28,9 +28,14 @@ _SUBJECT_WORDS = 8
 
 
 def pair_figures(
-    earlier: str, newer: str, cosine: float, subjects: tuple[str, str] = ("", "")
+    earlier: str,
+    newer: str,
+    cosine: float,
+    subjects: tuple[str, str] = ("", ""),
+    values: tuple[str, str] = ("", ""),
 ) -> dict[str, float | None]:
-    """Figures of a pair. `subjects`: of the two, as they are named in them; guessed where empty.
+    """Figures of a pair. `subjects`, `values`: what each is about and what it says of it, in its own words;
+    guessed where empty (a value as the last content word).
 
     - cosine: of the two embeddings
     - nothing_new: one says no content word that the other lacks
@@ -41,6 +46,8 @@ def pair_figures(
     - past: only the newer one (1) or only the earlier one (-1) tells of the past
     - other: each one's subject is a stranger to the other; narrower: only one's is
     - mine: one is about the user and the other is not
+    - kept, denied: the newer one has the earlier one's value, and denies nothing, or something
+    - had: the earlier one has the newer one's value
     """
     old, new = words(earlier), words(newer)
     old_stems, new_stems = [stem(word) for word in old], [stem(word) for word in new]
@@ -49,6 +56,8 @@ def pair_figures(
     old_numbers, new_numbers = _numbers(old), _numbers(new)
     old_strange = bool(_subject(earlier, subjects[0]) - set(new_stems))
     new_strange = bool(_subject(newer, subjects[1]) - set(old_stems))
+    kept = _value(old_stems, values[0]) <= set(new_stems)
+    denies = _any(new, _NEGATIONS)
     return {
         "cosine": cosine,
         "nothing_new": float(new_content <= old_content or old_content <= new_content),
@@ -62,6 +71,9 @@ def pair_figures(
         "other": float(old_strange and new_strange),
         "narrower": float(old_strange != new_strange),
         "mine": float(_any(old[:1], _OWN) != _any(new[:1], _OWN)),
+        "kept": float(kept and not denies),
+        "had": float(_value(new_stems, values[1]) <= set(old_stems)),
+        "denied": float(kept and denies),
     }
 
 
@@ -85,6 +97,14 @@ def _subject(text: str, named: str) -> frozenset[str]:
         if len(taken) == 1 and _any([bare.casefold()], "i we he she it they"):
             break
     return _content([stem(word) for word in words(" ".join(taken))])
+
+
+def _value(stems: Sequence[str], named: str) -> frozenset[str]:
+    """Content words of what a statement says of its subject."""
+    if named:
+        said = [stem(word) for word in words(named)]
+        return _content(said) or frozenset(said)
+    return frozenset([word for word in stems if word not in _STOP_STEMS][-1:])
 
 
 def _content(stems: Sequence[str]) -> frozenset[str]:
