@@ -21,8 +21,9 @@ from agent.errors import ModelError
 from agent.model.base import GenerateRequest
 from agent.model.constraint import Constraint, ConstraintFactory, Look
 from agent.model.optional_arguments import leave_out_unsure
-from agent.model.relevance import Embed, is_judged, is_relevant
+from agent.model.relevance import Embed, best_tool, is_judged, is_relevant
 from agent.model.tool_grammar import ToolGrammar
+from skills.tool import ToolSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 TAG = "<tool_call>"
 OPENING = '\n{"name": "'
+AFTER_NAME = '", "arguments": {'
 CLOSING = "\n</tool_call>"
 
 # How models open a call, from the first character to where the tool's name begins.
@@ -104,7 +106,10 @@ class CallConstraint:
             at_name = look(self._opening)[-1]
             relevant = is_relevant(self._request, at_name, names, opens, self._embedder)
             self._text_only = not relevant
-            return self._open() if relevant else ()
+            if not relevant:
+                return ()
+            best = best_tool(self._request, self._spelled, self._embedder)
+            return self._open(self._request.tools if best is None else (best,))
         return self._open() if self._leans_to_call(logits) else ()
 
     def mask(self, logits: Tensor) -> Tensor:
@@ -130,8 +135,15 @@ class CallConstraint:
         self._text += self._grammar.text(token_id)
         return ()
 
-    def _open(self) -> list[int]:
-        self._matcher = self._grammar.matcher(self._request.tools)
+    def _spelled(self, name: str) -> float:
+        """Log-probability of a whole name where a call's name would begin."""
+        assert self._look is not None
+        ids = self._tokens.encode_ordinary(name + AFTER_NAME)
+        rows = self._look([*self._opening, *ids])[len(self._opening) - 1 : -1].log_softmax(-1)
+        return float(rows[range(len(ids)), ids].sum())
+
+    def _open(self, tools: Sequence[ToolSpec] | None = None) -> list[int]:
+        self._matcher = self._grammar.matcher(self._request.tools if tools is None else tools)
         self._written = []
         return list(self._opening)
 

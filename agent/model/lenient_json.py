@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any, NoReturn
 
 NOTHING = object()
@@ -19,8 +20,9 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _finite(digits: str) -> float:
+    """The nearest float there is: JSON allows `7.1e637`, and infinity could not be written again."""
     value = float(digits)
-    return value if math.isfinite(value) else _no_constant(digits)
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
 
 
 # strict=False: models write real newlines inside strings; NaN would not survive being written again

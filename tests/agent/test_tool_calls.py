@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -297,3 +298,9 @@ def test_a_broken_or_remote_schema_checks_nothing() -> None:
 def test_the_check_never_raises(given_: dict[str, Any]) -> None:
     for spec in TOOLS:
         check_arguments(ToolCall(id="c", name=spec.name, arguments=given_), [spec])
+
+
+def test_a_number_larger_than_any_float_is_the_largest_float() -> None:
+    text = '<tool_call>{"name": "read_file", "arguments": {"path": "x", "start": 7.1e637}}</tool_call>'
+    (call,) = parse_calls(text, TOOLS, "c").calls
+    assert call.arguments["start"] == sys.float_info.max
