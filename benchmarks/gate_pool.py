@@ -181,15 +181,15 @@ _CHAT: tuple[tuple[str, str, str], ...] = (
 
 
 def make_pool(count: int, seed: int) -> list[Item]:
-    """About `count` statements, half of them to fit on and half to test on; the same seed gives the same."""
+    """`count` statements, about half of them to fit on and half to test on; the same seed gives the same."""
     source = random.Random(f"gate-{seed}")
     numbers = {kind: round(count * share) for kind, share in _SHARES.items()}
     told = [
-        *_unknown(count - sum(numbers.values()), seed, source),
         *_common(numbers["known"], "known", source),
         *_common(numbers["contrary"], "contrary", source),
         *_chat(numbers["chat"], source),
     ]
+    told += _unknown(count - len(told), seed, source)
     items = []
     for index, item in enumerate(told):
         often = 0.4 if item.kind == "chat" else 0.25

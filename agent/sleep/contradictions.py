@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from agent.logistic import Logistic, load
 from agent.model.base import Model
+from agent.sleep.agree import words
 from agent.sleep.pair_words import overlap, pair_figures
 from memory.embed import Embedder
 from memory.learning import Lesson
@@ -73,7 +74,12 @@ def contradictions(
     """Earlier lessons that `new` contradicts, likeliest first. Raises ModelError."""
     if new.kind not in _KINDS:
         return []  # a call neither agrees nor disagrees with another
-    others = [other for other in known if other.kind in _KINDS and other.id != new.id]
+    said = words(new.statement)
+    others = [
+        other
+        for other in known
+        if other.kind in _KINDS and other.id != new.id and words(other.statement) != said
+    ]
     near = candidates(new.statement, [other.statement for other in others], embedder)
     pairs = [
         Pair(

@@ -27,7 +27,7 @@ from memory.verdict import GateSignals
 
 SAMPLES = 5
 """Closed-book samples of each lesson."""
-_ANSWER_TOKENS = 32
+_ANSWER_TOKENS = 24
 _PRONOUNS = frozenset({"he", "she", "his", "her", "they", "their", "him", "them"})
 # Lessons measured together: 12 make 84 answers, a few seconds on two cores, so that a stop is soon heard.
 _TOGETHER = 12
