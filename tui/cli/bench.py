@@ -6,7 +6,7 @@ Each subcommand is a thin function over a module of `benchmarks`, imported when 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -172,3 +172,37 @@ def contradictions(cli: Cli, fit_weights: bool, model: str | None, as_json: bool
             f"{figures['recall']:.3f}; of those it is sure of, precision {figures['sure_precision']:.3f} "
             f"and recall {figures['sure_recall']:.3f}"
         )
+
+
+@bench.command()
+@click.option("--split", type=click.Choice(["dev", "test"]), default="test", help="Which conversations.")
+@click.option(
+    "--lessons", type=click.IntRange(min=0), default=20, help="Lessons to put into phrasings as well."
+)
+@click.option("--model", help="Catalogue name; else the setting.")
+@json_option
+@click.pass_obj
+def lessons(cli: Cli, split: Literal["dev", "test"], lessons: int, model: str | None, as_json: bool) -> None:
+    """How well lessons are found in labelled conversations, and what phrasings they give."""
+    from agent.build import chosen_model, load_model
+    from benchmarks.extraction import run_extraction
+    from skills.registry import builtin_registry
+
+    settings = cli.settings(model_name=model)
+    loaded = load_model(settings, chosen_model(settings), None)
+    result = run_extraction(
+        loaded,
+        split,
+        builtin_registry().specs(),
+        count=settings.learning.phrasings,
+        lessons=lessons,
+        on_progress=lambda text: click.echo(text, err=True),
+    )
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        f"{split}, {result.model}: precision {result.precision:.2f}, recall {result.recall:.2f} on "
+        f"{result.labels} facts in {result.conversations} conversations; {result.usable:.2f} of the "
+        f"phrasings are usable, {result.trained:.1f} to train and {result.held_out:.1f} held out per lesson"
+    )
