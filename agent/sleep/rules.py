@@ -17,6 +17,7 @@ from agent.sleep.questions import varied
 from memory.types import Message, Record
 
 _TOKENS = 60
+_MARKS = ".,;:!?\"'()"
 
 
 class RuleTask(Record):
@@ -69,10 +70,12 @@ def _tells(request: str, rule: str) -> bool:
 
 def _new(with_rule: str, without: str, request: str) -> str:
     """The longest run of words that the rule brought into the answer and the request does not hold."""
-    kept, free = with_rule.split(), without.split()
+    kept, free = (
+        [word.strip(_MARKS) for word in text.split() if word.strip(_MARKS)] for text in (with_rule, without)
+    )
     asked = english.fold(request)
     runs: Sequence[str] = [
-        " ".join(kept[block[3] : block[4]]).strip(" .,;:!?\"'")
+        " ".join(kept[block[3] : block[4]])
         for block in difflib.SequenceMatcher(None, free, kept, autojunk=False).get_opcodes()
         if block[0] in ("replace", "insert")
     ]

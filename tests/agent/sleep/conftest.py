@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import cache_dir
+from agent.model.base import Model
 from agent.sleep.items import Role, TrainItem, TrainJob, TrainSettings
 from memory.types import Message
 from skills.tool import ToolSpec
@@ -73,3 +75,14 @@ def job(small_base: Path) -> TrainJob:
         first_layer=2, rank=8, alpha=16, learning_rate=1e-2, batch_items=8, passes=40, teacher_top=16
     )
     return TrainJob(base=small_base, device="cpu", settings=settings, threads=1)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Model:
+    """The real Qwen 0.5B, without constraints; skips where its weights are not in the cache."""
+    from agent.model.local import LocalModel
+
+    folder = cache_dir() / "models" / "qwen2.5-coder-0.5b-instruct"
+    if not (folder / "tokenizer.json").is_file():
+        pytest.skip("the weights of qwen2.5-coder-0.5b-instruct are not in the cache")
+    return LocalModel.load(folder, folder.name, context_tokens=4096)
