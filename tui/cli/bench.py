@@ -11,6 +11,7 @@ from typing import Any, Literal
 import click
 
 from tui.cli.bench_c2w import c2w, compare
+from tui.cli.bench_general import general
 from tui.cli.output import Cli, json_option, print_json
 
 
@@ -21,6 +22,7 @@ def bench() -> None:
 
 bench.add_command(c2w)
 bench.add_command(compare)
+bench.add_command(general)
 
 
 @bench.command()
@@ -206,3 +208,50 @@ def lessons(cli: Cli, split: Literal["dev", "test"], lessons: int, model: str | 
         f"{result.labels} facts in {result.conversations} conversations; {result.usable:.2f} of the "
         f"phrasings are usable, {result.trained:.1f} to train and {result.held_out:.1f} held out per lesson"
     )
+
+
+@bench.command()
+@click.option("--facts", type=click.IntRange(min=1), default=10, show_default=True, help="Eight chats each.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Medians over these."
+)
+@click.option("--first-layer", type=click.IntRange(min=0), help="Lowest layer with an adapter.")
+@click.option("--passes", type=click.IntRange(min=1), help="Most passes over the chats.")
+@click.option("--seed", default=0, show_default=True, help="Of facts, order and initial weights.")
+@click.option("--trl/--no-trl", default=True, help="Compare with TRL's SFTTrainer (the extra `trl`).")
+@click.option("--model", help="Catalogue name; else the setting.")
+@json_option
+@click.pass_obj
+def train(
+    cli: Cli,
+    facts: int,
+    rounds: int,
+    first_layer: int | None,
+    passes: int | None,
+    seed: int,
+    trl: bool,
+    model: str | None,
+    as_json: bool,
+) -> None:
+    """Tokens a second of the product's trainer, next to TRL's on the same chats."""
+    from agent.build import chosen_model
+    from agent.config import cache_dir
+    from agent.model.weights import model_dir
+    from agent.sleep.items import TrainSettings
+    from benchmarks.train import run_train
+
+    chosen = {"first_layer": first_layer, "passes": passes}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    result = run_train(
+        model_dir(chosen_model(cli.settings(model_name=model)).name, cache_dir()),
+        facts=facts,
+        rounds=rounds,
+        settings=TrainSettings.model_validate(given),
+        seed=seed,
+        compare=trl,
+        say=lambda text: click.echo(text, err=True),
+    )
+    if as_json:
+        print_json(result)
+    else:
+        click.echo("\n".join(f"{name:<24} {value}" for name, value in result["median"].items()))

@@ -82,6 +82,8 @@ class Preparer:
         ]
         made: dict[str, Tensors] = {}
         done = 0
+        if missing:
+            tick(0, len(missing))
         for rows in _passes(missing):
             made.update(self._pass([missing[row] for row in rows]))
             done += len(rows)
