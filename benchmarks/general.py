@@ -27,6 +27,13 @@ from sandbox.base import Sandbox
 Suite = Literal["gsm8k", "humaneval", "ifeval", "wikitext2", "bfcl"]
 SUITES: tuple[Suite, ...] = ("gsm8k", "humaneval", "ifeval", "wikitext2", "bfcl")
 _BFCL = ("simple_python", "multiple", "irrelevance")
+_FILES = {
+    "gsm8k": ("test.jsonl",),
+    "humaneval": ("HumanEval.jsonl.gz",),
+    "ifeval": ("input_data.jsonl",),
+    "wikitext2": ("test.txt",),
+    "bfcl": tuple(f"{name}.jsonl" for name in _BFCL),
+}
 # Answers of one batch: enough to decode together, few enough to see progress.
 _TOGETHER = 16
 
@@ -88,6 +95,7 @@ def run_general(
     """Run one suite with whichever adapter is active. `limit`: only the first N items (of each category of
     BFCL). `sandbox` is needed for HumanEval. Raises UsageError when the data is not as expected.
     """
+    check_data(data, suite)
     began = time.monotonic()
     if suite == "wikitext2":
         result = _text(model, _folder(data, suite), limit)
@@ -98,6 +106,15 @@ def run_general(
     return result.model_copy(
         update={"adapter": adapter, "seconds": round(time.monotonic() - began, 1), "model": model.name}
     )
+
+
+def check_data(data: Path, suite: str) -> None:
+    """Raise UsageError unless the suite's files are there: to be asked before weights are loaded."""
+    folder = _folder(data, suite)
+    if not any((folder / name).is_file() for name in _FILES[suite]):
+        raise UsageError(
+            f"{folder} holds no {' or '.join(_FILES[suite])}. Name the folder of the suites' files with --data."
+        )
 
 
 def _folder(data: Path, suite: str) -> Path:
@@ -154,8 +171,6 @@ def _request(question: Question) -> GenerateRequest:
 
 def _calls(model: Model, folder: Path, limit: int | None, on_row: Callable[[Row, int, int], None]) -> General:
     categories = [name for name in _BFCL if (folder / f"{name}.jsonl").is_file()]
-    if not categories:
-        raise UsageError(f"{folder} holds none of {', '.join(f'{name}.jsonl' for name in _BFCL)}.")
     items = {name: load_items(folder, name) for name in categories}
     total = sum(len(found[:limit]) for found in items.values())
     rows: list[Row] = []

@@ -218,7 +218,7 @@ def test_bfcl_is_the_products_own(tmp_path: Path) -> None:
     assert result.accuracy == 0.5
 
 
-@pytest.mark.parametrize("suite", [suite for suite in SUITES if suite != "bfcl"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_missing_data_is_one_sentence(tmp_path: Path, suite: Any) -> None:
     sandbox = make_sandbox("none", ())
     with pytest.raises(UsageError, match="--data"):

@@ -32,8 +32,9 @@ def general(
     from agent.config import cache_dir
     from agent.home import Home
     from agent.sandboxing import sandbox_from
-    from benchmarks.general import Row, Suite, adapter_folder, run_general
+    from benchmarks.general import Row, Suite, adapter_folder, check_data, run_general
 
+    check_data(data, suite)
     settings = cli.settings(model_name=model)
     home = Home(cli.home)
     entry = chosen_model(settings)
