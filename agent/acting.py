@@ -14,9 +14,11 @@ from typing import Literal
 from agent.approval import Approver
 from agent.bus import Bus
 from agent.events import CallDecided, Progress
+from agent.home import Home
 from agent.model.tool_calls import check_arguments
 from memory.types import ToolCall, ToolResult
 from sandbox.base import SandboxError
+from sandbox.view import too_wide
 from skills.outputs import OutputStore
 from skills.preimages import Preimages
 from skills.registry import Registry
@@ -123,10 +125,13 @@ def failed(call: ToolCall, error: str, refused: bool = False) -> ToolResult:
     return ToolResult(call_id=call.id, name=call.name, ok=False, content=error, refused=refused)
 
 
-def workspace_problem(workspace: Path) -> str | None:
+def workspace_problem(workspace: Path, home: Home) -> str | None:
     """Why this folder cannot be worked in, None when it can."""
     if not workspace.exists():
         return f"The workspace {workspace} does not exist. Make it first, or name another with --workspace."
     if not workspace.is_dir():
         return f"The workspace {workspace} is a file, not a folder. Name a folder with --workspace."
-    return None
+    resolved, own = workspace.resolve(), home.root.resolve()
+    if resolved.is_relative_to(own) and home.workspaces.resolve() not in resolved.parents:
+        return f"The workspace {workspace} is in Night School's own home. Name another with --workspace."
+    return too_wide(resolved)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from agent.bus import Bus
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.config import Settings
 from agent.context import attachment_text, folder_text, history, system_message
-from agent.errors import ModelError, UsageError
+from agent.errors import ModelError, NightSchoolError, UsageError
 from agent.events import (
     EpisodeJudged,
     EpisodeStarted,
@@ -42,12 +43,15 @@ from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sandboxing import limits_from
 from agent.sleep.night import Bedroom
-from memory.types import Episode, Feedback, Message, SignalSummary, TokenSignal, now
+from memory.errors import StoreError
+from memory.types import Episode, Feedback, Message, Outcome, SignalSummary, TokenSignal, now
 from sandbox.base import Sandbox, SandboxError
 from skills.outputs import OutputStore
 from skills.preimages import Preimages
 from skills.registry import Registry
 from skills.tool import ToolContext
+
+_log = logging.getLogger(__name__)
 
 # a longer task can never fit the context; a character is at least an eighth of a token in any script
 _CHARS_PER_TOKEN = 8
@@ -86,7 +90,13 @@ class _Job:
     request: TaskRequest
     before: Episode | None
     task: asyncio.Task[None] | None = None
+    started: bool = False
+    """Its `episode_started` is journalled, now or in an earlier turn."""
+    accepted: bool = False
+    """Its `task_accepted` is journalled."""
     cancelled: bool = False
+    ending: bool = False
+    """Its end is decided and being stored; nothing can interrupt that."""
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -117,11 +127,12 @@ class Runtime(Learning):
         episode_id = before.id if before else _new_episode_id()
         workspace = request.workspace or (before.workspace if before else None)
         if workspace is not None:
-            problem = workspace_problem(Path(workspace))
+            problem = workspace_problem(Path(workspace), self._parts.home)
             if problem:
                 raise UsageError(problem)
         await self._need_sandbox()
-        self._jobs.append(_Job(episode_id, request.model_copy(update={"workspace": workspace}), before))
+        request = request.model_copy(update={"workspace": workspace})
+        self._jobs.append(_Job(episode_id, request, before, started=before is not None))
         self._wake.set()
         return episode_id
 
@@ -131,11 +142,12 @@ class Runtime(Learning):
     async def interrupt(self, episode_id: str) -> bool:
         for job in self._jobs:
             if job.episode_id == episode_id and not job.cancelled:
-                job.cancelled = True
-                if job.task is not None:
-                    job.task.cancel()
+                stops = not job.ending
+                if stops:
+                    job.cancelled = True
+                    await self._stop(job)
                 await job.finished.wait()
-                return True
+                return stops
         return False
 
     async def decide(self, request_id: str, allow: bool, reason: str = "") -> None:
@@ -312,36 +324,48 @@ class Runtime(Learning):
                 await self._wake.wait()
             job = self._jobs[0]
             job.task = asyncio.create_task(self._do(job))
-            if job.cancelled:
-                job.task.cancel()
             await asyncio.wait({job.task})
+            if job.task.cancelled() and not job.ending:
+                # before its first step
+                end = _ended(job, "interrupted", "interrupted")
+                job.task = asyncio.create_task(self._close_job(job, end))
+                await asyncio.wait({job.task})
             if not job.task.cancelled() and job.task.exception() is not None:
-                self._bus.deliver(
-                    RunFinished(
-                        episode_id=job.episode_id,
-                        outcome="failure",
-                        answer="",
-                        reason=str(job.task.exception()),
-                    )
-                )
+                self._bus.deliver(_ended(job, "failure", str(job.task.exception())))
             self._jobs.remove(job)
             job.finished.set()
 
-    async def _do(self, job: _Job) -> None:
-        """One task from acceptance to its stored episode."""
+    async def _stop(self, job: _Job) -> None:
+        """Cut short what runs; end at once what waits behind another task."""
+        if job.task is not None:
+            job.task.cancel()
+            return
+        self._jobs.remove(job)
         try:
-            turn = await self._begin(job)
-            await self.load_model()
-        except ModelError as error:
-            await self._finish(
-                RunFinished(episode_id=job.episode_id, outcome="failure", answer="", reason=str(error))
-            )
-            return
+            await self._close_job(job, _ended(job, "interrupted", "interrupted before it began"))
+        finally:
+            job.finished.set()
+
+    async def _do(self, job: _Job) -> None:
+        """One task from acceptance to its stored episode. However it goes, its end is journalled and told."""
+        try:
+            end = await self._turn(job)
         except asyncio.CancelledError:
-            await self._finish(
-                RunFinished(episode_id=job.episode_id, outcome="interrupted", answer="", reason="interrupted")
-            )
-            return
+            end = _ended(job, "interrupted", "interrupted")
+        except (NightSchoolError, StoreError, SandboxError, OSError) as error:
+            end = _ended(job, "failure", str(error))
+        await self._close_job(job, end)
+
+    async def _close_job(self, job: _Job, end: RunFinished) -> None:
+        job.ending = True
+        if not job.accepted:
+            # what the user asked is kept, however early it ended
+            await self._accept(job)
+        await self._finish(end)
+
+    async def _turn(self, job: _Job) -> RunFinished:
+        turn = await self._begin(job)
+        await self.load_model()
         acting = Acting(
             self._parts.registry,
             self._parts.approver(job.request),
@@ -350,36 +374,47 @@ class Runtime(Learning):
         )
         settings = self._parts.settings
         loop = Loop(self._parts.model, acting, self._bus, settings.agent, settings.model)
-        await self._finish(await loop.run(turn))
+        return await loop.run(turn)
+
+    async def _start(self, job: _Job) -> None:
+        """Journal the episode's start, once."""
+        if job.started:
+            return
+        # set first: a record goes on when we are cancelled, and must not be made twice
+        job.started = True
+        workspace = self._workspace(job)
+        await self._bus.publish(
+            EpisodeStarted(
+                episode_id=job.episode_id,
+                episode_kind=job.request.kind,
+                workspace=str(workspace),
+                model=self._parts.model_name,
+                adapter=card.id if (card := self._room.serving.card) else None,
+                system=system_message(workspace).content,
+                tools=tuple(spec.name for spec in self._parts.registry.specs()),
+            )
+        )
+
+    async def _accept(self, job: _Job, context: str = "") -> Message:
+        """Journal the user's message, and the episode's start if that has not happened."""
+        await self._start(job)
+        job.accepted = True
+        user = Message(role="user", content=job.request.text, context=context, provenance="user")
+        await self._bus.publish(TaskAccepted(episode_id=job.episode_id, message=user))
+        return user
 
     async def _begin(self, job: _Job) -> TurnInput:
         """Journal the episode's start and the user's message; gather what the loop needs."""
         request, before = job.request, job.before
         workspace = self._workspace(job)
-        specs = self._parts.registry.specs()
-        if before is None:
-            system = system_message(workspace)
-            await self._bus.publish(
-                EpisodeStarted(
-                    episode_id=job.episode_id,
-                    episode_kind=request.kind,
-                    workspace=str(workspace),
-                    model=self._parts.model_name,
-                    adapter=card.id if (card := self._room.serving.card) else None,
-                    system=system.content,
-                    tools=tuple(spec.name for spec in specs),
-                )
-            )
-            messages = [system]
-        else:
-            messages = history(before)
+        await self._start(job)
+        messages = [system_message(workspace)] if before is None else history(before)
         recalled = await self._archive.recall(request.text, self._recall_tokens(), job.episode_id)
         helps = [attachment_text(workspace / path, path) for path in request.attachments]
         if before is None:
             helps.append(await asyncio.to_thread(folder_text, workspace))
         context = "\n\n".join([*([recalled.text] if recalled.text else []), *helps])
-        user = Message(role="user", content=request.text, context=context, provenance="user")
-        await self._bus.publish(TaskAccepted(episode_id=job.episode_id, message=user))
+        user = await self._accept(job, context)
         home, settings = self._parts.home, self._parts.settings
         place = Workplace(
             episode_id=job.episode_id,
@@ -397,7 +432,7 @@ class Runtime(Learning):
             first_step=len(before.steps) if before else 0,
             max_steps=request.max_steps or settings.agent.max_steps,
             place=place,
-            specs=specs,
+            specs=self._parts.registry.specs(),
         )
 
     def _workspace(self, job: _Job) -> Path:
@@ -411,7 +446,11 @@ class Runtime(Learning):
         """Journal the end, store the episode, then tell everybody: whoever sees it can look it up."""
         recorded = await self._bus.record(event)
         assert event.episode_id is not None
-        await self._judge(event.episode_id)
+        try:
+            await self._judge(event.episode_id)
+        except (NightSchoolError, StoreError) as error:
+            # the task went as it went; the next start brings the tables up to the journal
+            _log.warning("episode %s is journalled, but not judged yet: %s", event.episode_id, error)
         self._bus.deliver(recorded)
 
     async def _judge(self, episode_id: str) -> None:
@@ -465,6 +504,11 @@ class Runtime(Learning):
 
     def _recall_tokens(self) -> int:
         return self._parts.settings.memory.recall_tokens
+
+
+def _ended(job: _Job, outcome: Outcome, reason: str) -> RunFinished:
+    """The end of a turn that got no answer."""
+    return RunFinished(episode_id=job.episode_id, outcome=outcome, answer="", reason=reason)
 
 
 def _new_episode_id() -> str:

@@ -83,16 +83,22 @@ def checked_workspace(command: Command, hidden: Sequence[Path]) -> Path:
         ) from error
     if not workspace.is_dir():
         raise SandboxUnavailable(f"The workspace {workspace} is not a folder.")
+    problem = too_wide(workspace, hidden)
+    if problem is not None:
+        raise SandboxUnavailable(problem)
+    return workspace
+
+
+def too_wide(workspace: Path, hidden: Sequence[Path] = ()) -> str | None:
+    """Why commands must not be let loose in this resolved folder, None when they may."""
     if _is_of_the_system(workspace):
-        raise SandboxUnavailable(
-            f"The workspace {workspace} belongs to the system. Choose a folder of your own."
-        )
+        return f"The workspace {workspace} belongs to the system. Choose a folder of your own."
     if workspace in home_folders() or workspace in hidden:
-        raise SandboxUnavailable(
+        return (
             f"The workspace {workspace} is a home folder, and commands could change everything in it. "
             "Choose a folder inside it."
         )
-    return workspace
+    return None
 
 
 def mounts(workspace: Path, command: Command, limits: Limits, hidden: Sequence[Path]) -> list[str]:

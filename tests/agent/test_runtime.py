@@ -215,6 +215,78 @@ async def test_an_interruption_between_tokens_keeps_the_text(
     assert episode.steps[0].message.content.startswith("word0")
 
 
+async def ended(runtime: Runtime, episode_id: str) -> RunFinished:
+    """The end of a turn as a listener hears it."""
+    async with asyncio.timeout(30):
+        async for event in runtime.events(episode_id):
+            if isinstance(event, RunFinished):
+                return event
+    raise AssertionError("the stream ended")
+
+
+async def test_a_waiting_task_is_interrupted_at_once(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("run_shell", command="sleep 30"), "never"])
+    first = await runtime.submit(request(workspace, "first"))
+    async for event in runtime.events(first):
+        if isinstance(event, StepStarted):
+            break
+    second = await runtime.submit(request(workspace, "second"))
+    heard = asyncio.create_task(ended(runtime, second))
+    assert await asyncio.wait_for(runtime.interrupt(second), 10)
+    assert (await heard).outcome == "interrupted"
+    kept = await runtime.episode(second)
+    assert (kept.task, kept.outcome) == ("second", "interrupted")
+    assert (await runtime.status()).running == first
+    assert await runtime.interrupt(first)
+
+
+async def test_a_task_interrupted_before_it_takes_a_step_has_an_end(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime(["never"])
+    for turns in range(4):
+        episode_id = await runtime.submit(request(workspace, "kept"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(runtime.interrupt(episode_id), 30)
+        assert (await ended(runtime, episode_id)).outcome == "interrupted"
+        assert (await runtime.episode(episode_id)).task == "kept"
+
+
+async def test_an_end_that_is_being_stored_cannot_be_interrupted(
+    make_runtime: MakeRuntime, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = await make_runtime(["All done."])
+    keep, storing, go_on = runtime._archive.keep, asyncio.Event(), asyncio.Event()
+
+    async def slowly(episode_id: str) -> None:
+        storing.set()
+        await go_on.wait()
+        await keep(episode_id)
+
+    monkeypatch.setattr(runtime._archive, "keep", slowly)
+    episode_id = await runtime.submit(request(workspace))
+    heard = asyncio.create_task(ended(runtime, episode_id))
+    await asyncio.wait_for(storing.wait(), 30)
+    interrupting = asyncio.create_task(runtime.interrupt(episode_id))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    assert not await interrupting
+    end = await heard
+    assert (end.outcome, end.answer) == ("success", "All done.")
+
+
+async def test_tables_that_cannot_be_used_do_not_make_a_task_fail(
+    make_runtime: MakeRuntime, workspace: Path, tmp_path: Path
+) -> None:
+    runtime = await make_runtime(["All done."])
+    (tmp_path / "home" / "lancedb").mkdir(exist_ok=True)
+    (tmp_path / "home" / "lancedb" / "episodes.lance").write_text("no table")
+    end, _ = await finished(runtime, request(workspace))
+    assert (end.outcome, end.answer) == ("success", "All done.")
+    assert (await runtime.episode("last")).answer == "All done."
+
+
 async def test_a_conversation_goes_on(make_runtime: MakeRuntime, workspace: Path) -> None:
     runtime = await make_runtime(["one", "two"])
     first, _ = await finished(runtime, request(workspace, "first", kind="conversation"))
@@ -301,6 +373,9 @@ async def test_ask_leaves_no_episode(make_runtime: MakeRuntime, workspace: Path)
         {"text": "   "},
         {"text": "x" * 1_000_000},
         {"workspace": "/nowhere/at/all"},
+        {"workspace": "/"},
+        {"workspace": "/usr"},
+        {"workspace": str(Path.home())},
         {"continue_episode": "ep_none"},
     ],
 )
@@ -311,6 +386,21 @@ async def test_senseless_requests_are_one_sentence(
     with pytest.raises(UsageError) as error:
         await runtime.submit(request(workspace, **({"text": "Do it."} | fields)))
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+async def test_its_own_home_is_no_workspace(make_runtime: MakeRuntime, tmp_path: Path) -> None:
+    runtime = await make_runtime(["done"])
+    home = tmp_path / "home"
+    (home / "journal").mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(home)
+    for place in (home, home / "journal", tmp_path / "link", tmp_path / "link" / "journal"):
+        with pytest.raises(UsageError, match="own home"):
+            await runtime.submit(request(place))
+    # but for the folders made for tasks there
+    end, _ = await finished(runtime, TaskRequest(text="Do it."))
+    where = (await runtime.episode(end.episode_id or "")).workspace
+    assert where is not None and Path(where).parent == home / "workspaces"
+    await finished(runtime, request(Path(where)))
 
 
 async def test_a_task_cut_off_by_a_crash_is_interrupted_with_its_steps(
