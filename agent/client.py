@@ -1,6 +1,6 @@
 """The runtime of a home that another process owns, over its Unix socket.
 
-Meets `agent.calls.RuntimeCalls`. When the owner ends, every open call raises HomeError.
+Meets `agent.calls.RuntimeCalls`. When the owner ends, every open call raises OwnerGone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from agent import wire
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
-from agent.errors import HomeError
+from agent.errors import HomeError, OwnerGone
 from agent.events import Event, parse_event
 from agent.remote_learning import RemoteLearning
 from memory.types import Episode
@@ -40,6 +40,25 @@ class RemoteRuntime(RemoteLearning):
         reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.MAX_LINE)
         return cls(reader, writer)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the owner has ended or closed the connection."""
+        return self._receiver.done()
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the owner answers within that time; a stopped one still takes connections."""
+        number = next(self._numbers)
+        pong = self._results[number] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._send({"id": number, "method": "ping"})
+                await pong
+        except (TimeoutError, HomeError):
+            return False
+        finally:
+            del self._results[number]
+        return True
+
     async def submit(self, request: TaskRequest) -> str:
         submitted: str = await self._call("submit", request=request)
         return submitted
@@ -53,7 +72,7 @@ class RemoteRuntime(RemoteLearning):
             )
             while (message := await queue.get()) is not None:
                 yield parse_event(json.dumps(message["event"]))
-            raise HomeError(_GONE)
+            raise OwnerGone(_GONE)
         finally:
             del self._streams[number]
             with contextlib.suppress(HomeError):
@@ -124,7 +143,7 @@ class RemoteRuntime(RemoteLearning):
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         if self._receiver.done():
-            raise HomeError(_GONE)
+            raise OwnerGone(_GONE)
         number = next(self._numbers)
         future = self._results[number] = asyncio.get_running_loop().create_future()
         try:
@@ -144,7 +163,7 @@ class RemoteRuntime(RemoteLearning):
             self._writer.write(wire.encode(message))
             await self._writer.drain()
         except (OSError, RuntimeError) as error:
-            raise HomeError(_GONE) from error
+            raise OwnerGone(_GONE) from error
 
     async def _receive(self) -> None:
         try:
@@ -164,6 +183,6 @@ class RemoteRuntime(RemoteLearning):
         finally:
             for future in self._results.values():
                 if not future.done():
-                    future.set_exception(HomeError(_GONE))
+                    future.set_exception(OwnerGone(_GONE))
             for queue in self._streams.values():
                 queue.put_nowait(None)

@@ -64,7 +64,7 @@ async def attach(home_path: Path, settings: Settings) -> RuntimeCalls:
     home = Home(home_path)
     home.create()
     with contextlib.suppress(OSError):
-        return await RemoteRuntime.connect(home.socket)
+        return await _answering(home)
     child = start_host(home, settings)
     remote = await _reach_owner(home, child)
     if remote is None:
@@ -92,11 +92,14 @@ def start_host(home: Home, settings: Settings) -> subprocess.Popen[bytes]:
 
 
 async def _reach_owner(home: Home, child: subprocess.Popen[bytes] | None = None) -> RemoteRuntime | None:
-    """Connect to the owner, which may be just starting or just ending; None when it let the home go."""
+    """Connect to the owner, which may be just starting or just ending; None when it let the home go.
+
+    Raises HomeError when it takes the connection and does not answer.
+    """
     waited = 0.0
     while waited < _PATIENCE_SECONDS:
         with contextlib.suppress(OSError):
-            return await RemoteRuntime.connect(home.socket)
+            return await _answering(home)
         if child is not None and child.poll() is not None:
             return None
         if child is None:
@@ -107,6 +110,19 @@ async def _reach_owner(home: Home, child: subprocess.Popen[bytes] | None = None)
         await asyncio.sleep(_POLL_SECONDS)
         waited += _POLL_SECONDS
     return None
+
+
+async def _answering(home: Home) -> RemoteRuntime:
+    """A connection over which the owner answers. Raises OSError when nobody listens, HomeError when
+    somebody does and says nothing, as a process does that Ctrl+Z has stopped."""
+    remote = await RemoteRuntime.connect(home.socket)
+    if not await remote.answers(_PATIENCE_SECONDS):
+        gone = remote.gone
+        await remote.close()
+        if gone:
+            raise ConnectionResetError
+        raise HomeError(_unreachable(home))
+    return remote
 
 
 def _unreachable(home: Home) -> str:

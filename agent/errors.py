@@ -27,5 +27,9 @@ class HomeError(NightSchoolError):
     """The home folder cannot be used: read-only, full, owned, or of a newer version."""
 
 
+class OwnerGone(HomeError):
+    """The process that owned the home ended while it was being asked."""
+
+
 class LearningError(NightSchoolError):
     """A night, a lesson or an adapter that cannot be worked with as asked."""

@@ -10,10 +10,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import IO
 
+from agent.disk import replace_file
 from agent.errors import HomeError
 
 VERSION = 1
@@ -51,15 +53,20 @@ class Home:
     def create(self) -> None:
         """Make the folder (0700) if it is not there and check that this version can use it.
 
-        Raises HomeError when it cannot be written or is of a newer version.
+        Others lose whatever rights they have to it. Raises HomeError when it cannot be written or is of a
+        newer version.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.root.chmod(0o700)
+            mode = stat.S_IMODE(self.root.stat().st_mode)
+            if mode & 0o077:
+                # only ever tightened: a home made read-only is meant to be
+                self.root.chmod(mode & 0o700)
             self.socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             marker = self.root / "version"
-            if not marker.exists():
-                marker.write_text(f"{VERSION}\n", encoding="ascii")
+            # a power cut may leave a name without its text
+            if not marker.exists() or not marker.read_bytes().strip():
+                replace_file(marker, f"{VERSION}\n".encode())
             found = int(marker.read_text(encoding="ascii"))
         except ValueError as error:
             raise HomeError(

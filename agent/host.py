@@ -91,6 +91,9 @@ class _Connection:
                     if number in self._calls:
                         self._calls[number].cancel()
                     continue
+                if request["method"] == "ping":
+                    await self._send({"id": number, "result": None})
+                    continue
                 call = self._stream if request["method"] == "events" else self._call
                 self._calls[number] = asyncio.create_task(self._until_done(number, call(number, request)))
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,9 +15,9 @@ from agent.calls import TaskRequest
 from agent.client import RemoteRuntime
 from agent.config import Settings
 from agent.connect import attach, open_runtime
-from agent.errors import HomeError, UsageError
+from agent.errors import HomeError, OwnerGone, UsageError
 from agent.events import ApprovalRequested, RunFinished, StepStarted
-from agent.home import Home, OwnerLock
+from agent.home import Home, OwnerLock, owner_pid
 from agent.host import Host
 from agent.runtime import Runtime
 from tests.runtime_helpers import call, finished
@@ -118,11 +120,33 @@ async def test_the_end_of_the_owner_is_said(make_runtime: MakeRuntime, tmp_path:
     remote = await RemoteRuntime.connect(Home(tmp_path / "home").socket)
     await remote.status()
     await host.stop()
-    with pytest.raises(HomeError, match="has ended"):
+    with pytest.raises(OwnerGone, match="has ended"):
         for _ in range(50):
             await remote.status()
             await asyncio.sleep(0.02)
     await remote.close()
+
+
+async def test_a_stopped_owner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.connect._PATIENCE_SECONDS", 30.0)
+    remote = await attach(tmp_path / "home", Settings())
+    pid = owner_pid(Home(tmp_path / "home"))
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr("agent.connect._PATIENCE_SECONDS", 0.5)
+        for reach in (attach(tmp_path / "home", Settings()), _opened(tmp_path / "home")):
+            with pytest.raises(HomeError, match=f"process {pid}, which does not answer"):
+                await reach
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await remote.answers(30)
+    await remote.close()
+
+
+async def _opened(home: Path) -> None:
+    async with open_runtime(home, Settings()):
+        pass
 
 
 async def test_a_second_command_goes_through_the_owner(tmp_path: Path) -> None:
