@@ -18,7 +18,7 @@ from agent.journal import Journal
 from agent.lesson_book import LessonBook
 from agent.model import manifest
 from agent.model.base import Model
-from agent.model.catalogue import ModelEntry, quantization, resolve
+from agent.model.catalogue import ModelEntry, check_kind, find, quantization, resolve
 from agent.model.thread import ModelThread
 from agent.model.weights import installed, model_dir
 from agent.pending import Pending
@@ -128,9 +128,10 @@ def drop_caches(home: Home) -> None:
 
 
 def chosen_model(settings: Settings) -> ModelEntry:
-    """The catalogue entry the settings mean on this machine. Raises ModelError for an unknown name."""
+    """The catalogue entry the settings mean on this machine. Raises ModelError for an unknown name or one
+    that is no language model."""
     here = [found.name for found in installed(cache_dir())]
-    return resolve(settings.model.name, detect(), here)
+    return check_kind(resolve(settings.model.name, detect(), here), "language", "model.name")
 
 
 def load_model(settings: Settings, entry: ModelEntry, embedder: Embedder | None) -> Model:
@@ -150,9 +151,13 @@ def load_model(settings: Settings, entry: ModelEntry, embedder: Embedder | None)
 
 
 def load_embedder(settings: Settings) -> Embedder | None:
-    """The sentence embedder, None while its files are not there; its weights load on first use."""
+    """The sentence embedder, None while its files are not there; its weights load on first use.
+
+    Raises ModelError for a name that is unknown or no embedder.
+    """
+    entry = check_kind(find(settings.memory.embedder), "embedder", "memory.embedder")
     try:
-        return MiniLmEmbedder(model_dir(settings.memory.embedder, cache_dir()))
+        return MiniLmEmbedder(model_dir(entry.name, cache_dir()))
     except WeightsMissing:
         return None
 

@@ -18,7 +18,9 @@ import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.errors import ConfigError, HomeError
+from agent.disk import replace_file
+from agent.errors import ConfigError
+from agent.home import cannot_write
 
 Decision = Literal["allow", "ask", "deny"]
 
@@ -233,13 +235,11 @@ def set_value(home: Path, key: str, value: str) -> None:
     table = document.setdefault(section, tomlkit.table())
     table[name] = getattr(getattr(_validate({section: {name: value}}, "config set"), section), name)
     _validate(document.unwrap(), str(path))
-    temporary = path.with_suffix(".toml.new")
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, tomlkit.dumps(document).encode("utf-8"))
     except OSError as error:
-        raise HomeError(f"Cannot write {path}: {error.strerror}. Choose another home with --home.") from error
+        raise cannot_write(home, error) from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -252,7 +252,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}. Mend that line or remove the file.") from error
     except OSError as error:
-        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from error
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"Cannot read {path}: {reason}. Choose another home with --home.") from error
 
 
 def _put(merged: dict[str, Any], key: str, value: Any) -> None:
@@ -288,9 +289,16 @@ def _check_keys(data: Mapping[str, Any], where: str) -> None:
 
 
 def _unknown_key(key: str, where: str) -> str:
-    known = known_keys() if "." in key else list(Settings.model_fields)
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    hint = f" Did you mean `{close[0]}`?" if close else " `nightschool config show` lists them all."
+    known = {full: full for full in known_keys()}
+    if "." not in key:
+        # a misspelt section, or a name without its section
+        known = {full.split(".")[1]: full for full in known} | {name: name for name in Settings.model_fields}
+    if key in Settings.model_fields:
+        hint = f" It is a section; `{next(k for k in known_keys() if k.startswith(f'{key}.'))}` is one in it."
+    elif close := difflib.get_close_matches(key, known, n=1, cutoff=0.5):
+        hint = f" Did you mean `{known[close[0]]}`?"
+    else:
+        hint = " `nightschool config show` lists them all."
     return f"{where}: there is no setting `{key}`.{hint}"
 
 

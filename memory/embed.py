@@ -101,8 +101,10 @@ class MiniLmEmbedder:
                 model.load_state_dict(weights)
             # tokenizers raises plain Exception for a file it cannot read
             except Exception as error:
+                # torch lists every weight of a file that does not fit
+                fact = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".: ")
                 raise StoreError(
-                    f"Cannot load the sentence embedder from {self._folder}: {error}. "
+                    f"Cannot load the sentence embedder from {self._folder}: {fact}. "
                     f"Fetch it again with `nightschool model pull {self.name}`."
                 ) from error
             self._loaded = tokenizer, model.eval()

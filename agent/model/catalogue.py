@@ -181,6 +181,17 @@ def resolve(name: str, hardware: Hardware, installed: Collection[str] = ()) -> M
     return next((entry for entry in suitable if entry.name in installed), suitable[0])
 
 
+def check_kind(entry: ModelEntry, kind: Literal["language", "embedder"], setting: str) -> ModelEntry:
+    """The entry again. Raises ModelError when it is of another kind than a setting asks for."""
+    if entry.kind != kind:
+        words = {"language": "a language model", "embedder": "an embedder"}
+        raise ModelError(
+            f"{entry.name} is {words[entry.kind]}, and {setting} must name {words[kind]}. "
+            "`nightschool model list` shows them all."
+        )
+    return entry
+
+
 def candidates(hardware: Hardware) -> list[ModelEntry]:
     """Language models `auto` may take on this machine, the best first; never empty."""
     language = [entry for entry in catalogue().values() if entry.kind == "language"]
