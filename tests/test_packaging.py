@@ -52,7 +52,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
         about = message_from_bytes(archive.read(by_name["METADATA"]))
         programs = archive.read(by_name["entry_points.txt"]).decode()
         licence = archive.read(by_name["licenses/LICENSE"])
-    assert programs.split() == ["[console_scripts]", "nightschool", "=", "tui.cli.main:main"]
+    assert programs.split() == ["[console_scripts]", "nightschool", "=", "tui.cli.entry:main"]
     assert licence == (ROOT / "LICENSE").read_bytes()
     assert (about["License-Expression"], about["Requires-Python"]) == ("MIT", ">=3.11")
     assert about["Version"] == project["version"]

@@ -15,7 +15,7 @@ from agent.home import Home
 from agent.journal import Journal
 from memory.types import Message, Step, TokenSignal, TokenUsage, ToolCall, ToolResult
 from skills.preimages import Preimages
-from tui.cli.main import main
+from tui.cli.entry import main
 
 FIRST, SECOND, CUT_OFF = "ep_20260101T090000_aaaa", "ep_20260101T100000_bbbb", "ep_20260102T090000_cccc"
 Run = Callable[..., tuple[int, str, str]]

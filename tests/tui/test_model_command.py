@@ -45,7 +45,7 @@ def installed_model(tmp_path: Path) -> Path:
 
 
 def run(world: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-c", "from tui.cli.main import main; main()", "model", *arguments]
+    command = [sys.executable, "-P", "-c", "from tui.cli.entry import main; main()", "model", *arguments]
     return subprocess.run(command, env=world, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
@@ -63,7 +63,7 @@ def test_list_json(world: dict[str, str], installed_model: Path) -> None:
 def test_list_is_a_table_and_loads_no_torch(world: dict[str, str]) -> None:
     code = (
         "import sys; sys.argv = ['nightschool', 'model', 'list']\n"
-        "from tui.cli.main import main\n"
+        "from tui.cli.entry import main\n"
         "main()\n"
         "heavy = {'torch', 'transformers', 'lancedb', 'huggingface_hub'} & set(sys.modules)\n"
         "print('loaded:', sorted(heavy))\n"
@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_with_one_sentence_and_nothing_running(world: dict[str, st
     with socket.create_server(("127.0.0.1", 0)) as silent:
         world.pop("PIP_NO_INDEX")
         world["PIP_INDEX_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        command = [sys.executable, "-P", "-c", "from tui.cli.main import main; main()"]
+        command = [sys.executable, "-P", "-c", "from tui.cli.entry import main; main()"]
         process = subprocess.Popen(
             [*command, "model", "pull", "all-minilm-l6-v2"],
             env=world,

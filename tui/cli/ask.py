@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tui.cli.output import Cli, json_option, print_json
+from tui.cli.output import Cli, json_option, print_json, words
 
 
 @click.command()
@@ -34,7 +34,7 @@ def ask(
 
     if batch is not None and question:
         raise UsageError("Give a question or --batch FILE, not both.")
-    items: list[dict[str, Any]] = [{"id": None, "question": " ".join(question)}]
+    items: list[dict[str, Any]] = [{"id": None, "question": words(question)}]
     if batch:
         items = list(_read_batch(batch))
 
@@ -59,9 +59,11 @@ def remember(cli: Cli, text: tuple[str, ...], as_json: bool) -> None:
     """Tell it TEXT to keep."""
     from tui.cli.session import open_session
 
+    note = words(text)
+
     async def work() -> str:
         async with open_session(cli) as runtime:
-            return await runtime.remember(" ".join(text))
+            return await runtime.remember(note)
 
     episode_id = asyncio.run(work())
     if as_json:
@@ -90,4 +92,5 @@ def _read_batch(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
         if not isinstance(item, dict) or "id" not in item or not isinstance(item.get("question"), str):
             raise UsageError(f"{path}, line {number} needs `id` and `question` (a text).")
+        words([item["question"]])
         yield item

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tui.cli.output import Cli, json_option
+from tui.cli.person import read_line
 from tui.cli.run import continue_option
 
 
@@ -36,17 +37,17 @@ def chat(
     from agent.calls import TaskRequest
     from agent.errors import UsageError
     from tui.cli.follow import EXIT_CODES, JsonView, TextView, run_turn
-    from tui.cli.session import json_errors, open_session, workspace_or_default
+    from tui.cli.session import open_session, workspace_or_default
 
     if script is None and not sys.stdin.isatty():
         raise UsageError("Standard input is no terminal. Give the messages with --script FILE.")
-    messages = _from_script(script) if script else _from_terminal()
+    scripted = _from_script(script) if script else None
     mode = approve or ("ask" if sys.stdin.isatty() and script is None else "deny")
 
     async def work() -> int:
         episode_id, code = continue_episode, 0
         async with open_session(cli, model_name) as runtime:
-            while (text := await asyncio.to_thread(next, messages, None)) is not None:
+            while (text := next(scripted, None) if scripted else await _from_terminal()) is not None:
                 if script is not None and not as_json:
                     click.secho(f"> {text}", bold=True)
                 request = TaskRequest(
@@ -62,8 +63,7 @@ def chat(
                 episode_id, code = end.episode_id, EXIT_CODES[end.outcome]
         return code
 
-    with json_errors(as_json):
-        code = asyncio.run(work())
+    code = asyncio.run(work())
     sys.exit(code if script else 0)
 
 
@@ -79,11 +79,11 @@ def _from_script(path: Path) -> Iterator[str]:
     return (line for line in lines if line.strip())
 
 
-def _from_terminal() -> Iterator[str]:
-    while True:
-        click.secho("> ", bold=True, nl=False)
-        line = sys.stdin.readline()
-        if not line or line.strip() == "/quit":
-            return
+async def _from_terminal() -> str | None:
+    """The next message; None when the person is done."""
+    while (line := await read_line("> ", bold=True)) is not None:
+        if line.strip() == "/quit":
+            return None
         if line.strip():
-            yield line.strip()
+            return line.strip()
+    return None

@@ -34,10 +34,17 @@ def show(cli: Cli, as_json: bool) -> None:
 @config.command("set")
 @click.argument("key")
 @click.argument("value")
+@json_option
 @click.pass_obj
-def set_(cli: Cli, key: str, value: str) -> None:
+def set_(cli: Cli, key: str, value: str, as_json: bool) -> None:
     """Write KEY (as `section.key`) into the home's config.toml."""
     from agent.config import set_value
+    from agent.model.catalogue import check_kind, find
 
+    if key == "memory.embedder" or (key == "model.name" and value != "auto"):
+        value = check_kind(find(value), "language" if key == "model.name" else "embedder", key).name
     set_value(cli.home, key, value)
-    click.echo(f"{key} = {value}")
+    if as_json:
+        print_json({"key": key, "value": value})
+    else:
+        click.echo(f"{key} = {value}")

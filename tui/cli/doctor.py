@@ -13,6 +13,7 @@ import click
 from tui.cli.output import FAILED, OK, Cli, json_option, print_json
 
 _LOW_DISK_BYTES = 3 * 1024**3
+_LOW_HOME_BYTES = 200 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ def _model(cli: Cli) -> Finding:
 
 def _embedder(cli: Cli) -> Finding:
     from agent.config import cache_dir
+    from agent.model.catalogue import check_kind, find
     from agent.model.weights import model_dir
 
-    name = cli.settings().memory.embedder
-    return Finding("embedder", True, f"{name} in {model_dir(name, cache_dir())}")
+    entry = check_kind(find(cli.settings().memory.embedder), "embedder", "memory.embedder")
+    return Finding("embedder", True, f"{entry.name} in {model_dir(entry.name, cache_dir())}")
 
 
 def _sandbox(cli: Cli) -> Finding:
@@ -118,13 +120,12 @@ def _sandbox(cli: Cli) -> Finding:
 def _disk(cli: Cli) -> Finding:
     from agent.config import cache_dir
 
-    folder = cache_dir()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    return Finding(
-        "disk",
-        free > _LOW_DISK_BYTES,
-        f"{free / 1024**3:.1f} GiB free at {folder}",
-        "Free some space there, or set NIGHTSCHOOL_CACHE.",
-    )
+    found = []
+    for folder, low in ((cli.home, _LOW_HOME_BYTES), (cache_dir(), _LOW_DISK_BYTES)):
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        found.append((free > low, f"{free / 1024**3:.1f} GiB free at {folder}"))
+    ok = all(enough for enough, _ in found)
+    mend = "" if ok else "Free some space there, choose another home with --home, or set NIGHTSCHOOL_CACHE."
+    return Finding("disk", ok, ", ".join(said for _, said in found), mend)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from tui.cli.output import FAILED, Cli, confirm, json_option, print_json, yes_option
+from tui.cli.output import FAILED, Cli, json_option, print_json, words, yes_option
+from tui.cli.person import confirmed
 
 if TYPE_CHECKING:
     from agent.calls import RuntimeCalls
@@ -63,7 +64,7 @@ def show(cli: Cli, episode_id: str, as_json: bool) -> None:
 @click.pass_obj
 def search(cli: Cli, text: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Episodes about TEXT, by meaning and by words, best first."""
-    wanted = " ".join(text)
+    wanted = words(text)
     hits = _with_runtime(cli, lambda runtime: runtime.search(wanted, limit))
     if as_json:
         for hit in hits:
@@ -98,7 +99,7 @@ def feedback(
     cli: Cli, episode_id: str, rating: Literal["good", "bad"], text: tuple[str, ...], as_json: bool
 ) -> None:
     """Judge EPISODE good or bad; TEXT says what would have been right, in your words."""
-    said = " ".join(text)
+    said = words(text)
 
     async def give(runtime: RuntimeCalls) -> Episode:
         # resolved first: `last` must mean the same episode throughout
@@ -130,8 +131,7 @@ def undo(cli: Cli, episode_id: str, yes: bool, as_json: bool) -> None:
         if not as_json:
             _print_changes(changes)
         files = "1 file" if len(changes) == 1 else f"{len(changes)} files"
-        # asked in a thread, so that the owner's socket is served while the person thinks
-        if not await asyncio.to_thread(confirm, f"Take back {files} in {episode.workspace}?", yes):
+        if not await confirmed(f"Take back {files} in {episode.workspace}?", yes):
             return FAILED
         done = await runtime.undo(episode.id)
         if as_json:

@@ -31,6 +31,7 @@ from agent.events import (
 )
 from memory.types import Outcome, ToolCall, ToolResult
 from tui.cli.output import FAILED, INTERRUPTED, OK, REFUSED, print_json
+from tui.cli.person import read_line
 from tui.wording import clean, summary
 
 EXIT_CODES: dict[Outcome, int] = {
@@ -149,44 +150,50 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
     if request.continue_episode is not None:
         past_turns = len((await runtime.episode(request.continue_episode)).turns)
     episode_id = await runtime.submit(request)
+    asked: set[asyncio.Task[None]] = set()
     with _signals(lambda: asyncio.ensure_future(runtime.interrupt(episode_id))):
         async with contextlib.aclosing(runtime.events(episode_id)) as events:
-            async for event in events:
-                if past_turns:
-                    past_turns -= isinstance(event, RunFinished)
-                    continue
-                if not isinstance(event, RunFinished) or event.episode_id == episode_id:
-                    view.show(event)
-                if isinstance(event, RunFinished) and event.episode_id == episode_id:
-                    return event
-                await _answer(runtime, event)
+            try:
+                async for event in events:
+                    if past_turns:
+                        past_turns -= isinstance(event, RunFinished)
+                        continue
+                    if not isinstance(event, RunFinished) or event.episode_id == episode_id:
+                        view.show(event)
+                    if isinstance(event, RunFinished) and event.episode_id == episode_id:
+                        return event
+                    # beside the events: the turn may end, or another face answer, while the person thinks
+                    if isinstance(event, ApprovalRequested | QuestionAsked):
+                        asked.add(asyncio.create_task(_answer(runtime, event)))
+                    elif isinstance(event, CallDecided | StepFinished):
+                        await _leave(asked)
+            finally:
+                await _leave(asked)
     raise AssertionError("an event stream never ends by itself")
 
 
-async def _answer(runtime: RuntimeCalls, event: Event) -> None:
+async def _leave(asked: set[asyncio.Task[None]]) -> None:
+    """Take back questions to the person that nobody waits for any more."""
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    asked.clear()
+
+
+async def _answer(runtime: RuntimeCalls, event: ApprovalRequested | QuestionAsked) -> None:
     if isinstance(event, ApprovalRequested):
         if not sys.stdin.isatty():
             await runtime.decide(event.request_id, False, "nobody is at the terminal")
             return
         click.secho(event.preview or _call_line(event.call), fg="yellow", err=True)
-        said = await _read_line(f"Allow this {event.risk} call? [y/N or a reason] ")
+        said = await read_line(f"Allow this {event.risk} call? [y/N or a reason] ") or ""
         yes = said.strip().lower() in ("y", "yes")
         await runtime.decide(event.request_id, yes, "" if yes else said.strip())
-    elif isinstance(event, QuestionAsked):
+    else:
         if not sys.stdin.isatty():
             await runtime.answer(event.request_id, None)
             return
-        await runtime.answer(event.request_id, await _read_line(f"{event.question}\n> ") or None)
-
-
-async def _read_line(prompt: str) -> str:
-    """One line from the person; empty at the end of input."""
-
-    def read() -> str:
-        click.secho(prompt, fg="yellow", nl=False, err=True)
-        return sys.stdin.readline().rstrip("\n")
-
-    return await asyncio.to_thread(read)
+        await runtime.answer(event.request_id, await read_line(f"{event.question}\n> ") or None)
 
 
 @contextlib.contextmanager

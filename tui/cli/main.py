@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tui.cli.output import Cli, report_errors
+from tui.cli.output import Cli
 
 _COMMANDS = {
     "adapters": ("tui.cli.adapters:adapters", "What the nights made; which one serves."),
@@ -70,9 +70,3 @@ def nightschool(ctx: click.Context, home: Path | None) -> None:
         from tui.app import run_app
 
         sys.exit(run_app(ctx.obj))
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    with report_errors():
-        nightschool(standalone_mode=False)

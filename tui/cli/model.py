@@ -38,14 +38,20 @@ def list_models(cli: Cli, as_json: bool) -> None:
     """Every model of the catalogue: what it is, whether it is here, which one is chosen."""
     from agent.config import cache_dir
     from agent.device import detect
+    from agent.errors import ModelError
     from agent.model.catalogue import HubSource, catalogue, resolve
     from agent.model.weights import installed
 
     settings, hardware = cli.settings(), detect()
     here = {found.name: found for found in installed(cache_dir()) if found.whole}
-    chosen = resolve(settings.model.name, hardware, here).name
     automatic = resolve("auto", hardware, here).name
-    embedder = resolve(settings.memory.embedder, hardware).name
+    chosen = set()
+    for name in (settings.model.name, settings.memory.embedder):
+        try:
+            chosen.add(resolve(name, hardware, here).name)
+        except ModelError as error:
+            # the list is where to find the right name
+            click.echo(f"nightschool: {error}", err=True)
     rows = []
     for entry in catalogue().values():
         found = here.get(entry.name)
@@ -63,7 +69,7 @@ def list_models(cli: Cli, as_json: bool) -> None:
                 "installed": found is not None,
                 "path": str(found.path) if found else None,
                 "installed_from": found.source if found else None,
-                "chosen": entry.name in (chosen, embedder),
+                "chosen": entry.name in chosen,
                 "auto": entry.name == automatic,
             }
         )
@@ -174,8 +180,9 @@ def _report(entry: ModelEntry, cache: Path, as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def use(cli: Cli, name: str) -> None:
+def use(cli: Cli, name: str, as_json: bool) -> None:
     """Choose the language model, by writing model.name into the home's config.toml."""
     from agent.config import cache_dir, set_value
     from agent.device import detect
@@ -191,9 +198,10 @@ def use(cli: Cli, name: str) -> None:
             f"{entry.name} is an embedder. Set it with `nightschool config set memory.embedder {entry.name}`."
         )
     set_value(cli.home, "model.name", "auto" if automatic else entry.name)
-    click.echo(
-        f"model.name is now {'auto' if automatic else entry.name}" + (f": {entry.name}" if automatic else "")
-    )
+    if as_json:
+        print_json({"key": "model.name", "value": "auto" if automatic else entry.name, "model": entry.name})
+    else:
+        click.echo(f"model.name is now {f'auto: {entry.name}' if automatic else entry.name}")
     try:
         model_dir(entry.name, cache)
     except WeightsMissing as missing:
@@ -278,5 +286,4 @@ def _progress(name: str) -> Iterator[Progress]:
         with bars:
             yield on_progress
     except KeyboardInterrupt:
-        click.echo("nightschool: Interrupted. What has arrived is kept; the same command goes on.", err=True)
-        raise
+        raise KeyboardInterrupt("Interrupted. What has arrived is kept; the same command goes on.") from None

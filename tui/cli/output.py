@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from agent.config import Settings
+    from memory.types import Outcome
 
 OK, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -56,9 +58,14 @@ def confirm(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        click.echo(f"{question} Nobody is there to answer; pass --yes to confirm.", err=True)
-        return False
-    return click.confirm(question, default=False)
+        return nobody_there(question)
+    return click.confirm(question, default=False, err=True)
+
+
+def nobody_there(question: str) -> bool:
+    """Says that a question could not be asked; the answer is no."""
+    click.echo(f"{question} Nobody is there to answer; pass --yes to confirm.", err=True)
+    return False
 
 
 def print_json(value: Any) -> None:
@@ -69,6 +76,25 @@ def print_json(value: Any) -> None:
         text = json.dumps(value, ensure_ascii=False, default=str)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+    _Printed.last_kind = getattr(value, "kind", "")
+
+
+class _Printed:
+    """What this process has printed as JSON lines."""
+
+    last_kind = ""
+
+
+def words(arguments: Sequence[str]) -> str:
+    """Arguments as one text. Raises UsageError when they are not UTF-8, which nothing here could keep."""
+    from agent.errors import UsageError
+
+    text = " ".join(arguments)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The text {text[:40]!a} is not UTF-8. Convert it first.") from error
+    return text
 
 
 def fail(sentence: str, code: int = USAGE) -> NoReturn:
@@ -78,30 +104,80 @@ def fail(sentence: str, code: int = USAGE) -> NoReturn:
 
 
 @contextmanager
-def report_errors() -> Iterator[None]:
-    """Turns every expected error into one sentence and an exit code; a bug still shows its traceback."""
+def report_errors(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Turns every expected error into one sentence and an exit code; a bug still shows its traceback.
+
+    Where `arguments` (those of the process) ask `run` or `chat` for JSON lines, whatever goes wrong, wrong
+    usage and Ctrl+C too, is the closing `run_finished` as well, so that output always ends in one.
+    """
+    closes = _ends_in_run_finished(arguments)
+    _Printed.last_kind = ""
+    if closes:
+        # told to end before a task listens for it, it ends as Ctrl+C does
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def end(sentence: str, code: int) -> NoReturn:
+        if closes:
+            _print_end(sentence, code)
+        fail(sentence, code)
+
     try:
         yield
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
+    except click.exceptions.Abort as stop:
+        # click puts this in place of a KeyboardInterrupt, after an empty line for the terminal's ^C
+        end(str(stop.__cause__ or "") or "Interrupted.", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(USAGE)
     except click.ClickException as error:
-        fail(error.format_message(), error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        end(_with_hint(error), error.exit_code)
+    except KeyboardInterrupt as stop:
+        end(str(stop) or "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         # whoever read our output has gone; there is nobody left to tell
         sys.stdout = None
         sys.exit(FAILED)
     except Exception as error:
-        from agent.errors import NightSchoolError
+        from agent.errors import NightSchoolError, OwnerGone
         from memory.errors import StoreError
         from sandbox.base import SandboxError
 
         if isinstance(error, NightSchoolError | StoreError | SandboxError):
-            fail(str(error))
+            end(str(error), FAILED if isinstance(error, OwnerGone) else USAGE)
         if isinstance(error, OSError):
             where = f": {error.filename}" if error.filename else ""
-            fail(f"{error.strerror or error}{where}.")
+            end(f"{error.strerror or error}{where}.", USAGE)
+        if closes:
+            _print_end(repr(error), FAILED)
         raise
+    finally:
+        if closes:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _ends_in_run_finished(arguments: Sequence[str]) -> bool:
+    """Whether these are the arguments of `run` or `chat` with `--json`."""
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        del rest[: 2 if rest[0] == "--home" else 1]
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    return own[:1] in (["run"], ["chat"]) and "--json" in own
+
+
+def _print_end(sentence: str, code: int) -> None:
+    """The closing `run_finished`, unless the last line was one."""
+    from agent.events import RunFinished
+
+    if _Printed.last_kind != "run_finished":
+        outcome: Outcome = "interrupted" if code == INTERRUPTED else "failure"
+        print_json(RunFinished(outcome=outcome, answer="", reason=sentence))
+
+
+def _with_hint(error: click.ClickException) -> str:
+    """What is wrong with the command line, and where its help is."""
+    sentence = f"{error.format_message().rstrip('.')}."
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        sentence += f" `{error.ctx.command_path} --help` shows how."
+    return sentence

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tui.cli.output import Cli, json_option
+from tui.cli.output import Cli, json_option, words
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -55,32 +55,36 @@ def run(
     """Work on one TASK with tools in the sandbox. `-` reads the task from standard input."""
     from agent.calls import TaskRequest
     from tui.cli.follow import EXIT_CODES, JsonView, TextView, run_turn
-    from tui.cli.session import json_errors, open_session, workspace_or_default
+    from tui.cli.session import open_session, workspace_or_default
 
-    text = sys.stdin.read() if task == ("-",) else " ".join(task)
     mode = approve or ("ask" if sys.stdin.isatty() else "deny")
-    with json_errors(as_json):
-        request = TaskRequest(
-            text=text,
-            workspace=None
-            if continue_episode and not workspace
-            else workspace_or_default(workspace, cli.home),
-            continue_episode=continue_episode,
-            max_steps=max_steps,
-            approve=mode,  # type: ignore[arg-type]
-        )
+    request = TaskRequest(
+        text=_standard_input() if task == ("-",) else words(task),
+        workspace=None if continue_episode and not workspace else workspace_or_default(workspace, cli.home),
+        continue_episode=continue_episode,
+        max_steps=max_steps,
+        approve=mode,  # type: ignore[arg-type]
+    )
 
-        async def work() -> int:
-            async with open_session(cli, model_name) as runtime:
-                end = await run_turn(runtime, request, JsonView() if as_json else TextView())
-                if not as_json:
-                    click.secho(
-                        f"[{end.outcome}] {end.episode_id} · {end.steps} steps · "
-                        f"{end.tokens.generated} tokens · {end.seconds:.1f} s",
-                        dim=True,
-                        err=True,
-                    )
-                return EXIT_CODES[end.outcome]
+    async def work() -> int:
+        async with open_session(cli, model_name) as runtime:
+            end = await run_turn(runtime, request, JsonView() if as_json else TextView())
+            if not as_json:
+                click.secho(
+                    f"[{end.outcome}] {end.episode_id} · {end.steps} steps · "
+                    f"{end.tokens.generated} tokens · {end.seconds:.1f} s",
+                    dim=True,
+                    err=True,
+                )
+            return EXIT_CODES[end.outcome]
 
-        code = asyncio.run(work())
-    sys.exit(code)
+    sys.exit(asyncio.run(work()))
+
+
+def _standard_input() -> str:
+    from agent.errors import UsageError
+
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError("The task on standard input is not UTF-8 text. Convert it first.") from error

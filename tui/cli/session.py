@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from agent.calls import RuntimeCalls
 from agent.connect import open_runtime
-from agent.errors import NightSchoolError, UsageError
-from agent.events import RunFinished
-from memory.errors import StoreError
-from sandbox.base import SandboxError
-from tui.cli.output import Cli, print_json
+from agent.errors import UsageError
+from tui.cli.output import Cli
 from tui.workspace import workspace_or_default as workspace_or_default
 
 
@@ -28,14 +25,3 @@ async def open_session(cli: Cli, model_name: str | None = None) -> AsyncIterator
                     "Wait for it to end, or leave --model out."
                 )
         yield runtime
-
-
-@contextlib.contextmanager
-def json_errors(as_json: bool) -> Iterator[None]:
-    """With `--json`, an expected error is the closing `run_finished` too, so that output always has one."""
-    try:
-        yield
-    except (NightSchoolError, StoreError, SandboxError, OSError) as error:
-        if as_json:
-            print_json(RunFinished(outcome="failure", answer="", reason=str(error)))
-        raise
