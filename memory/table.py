@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 import warnings
@@ -37,6 +38,8 @@ _CANNOT_WRITE = (
     "Disk quota",
     "File too large",
 )
+# where in LanceDB's own source it happened tells a person nothing
+_SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+:\d+")
 _log = logging.getLogger(__name__)
 
 
@@ -279,10 +282,11 @@ class Table:
             yield
         except _failures() as error:
             lines = str(error).strip().splitlines()
-            fact = lines[0][:300].rstrip(". ") if lines else type(error).__name__
-            if any(sign in str(error) for sign in _CANNOT_WRITE):
+            fact = _SOURCE_PLACE.sub("", lines[0])[:300].rstrip(". ") if lines else type(error).__name__
+            if refused := next((sign for sign in _CANNOT_WRITE if sign in str(error)), None):
                 raise StoreError(
-                    f"Cannot write {self._path}: {fact}. Free some space, or choose another home with --home."
+                    f"Cannot write {self._path}: {refused.lower()}. "
+                    "Free some space, or choose another home with --home."
                 ) from error
             raise self.damaged(fact) from error
 
