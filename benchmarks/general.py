@@ -112,9 +112,8 @@ def check_data(data: Path, suite: str) -> None:
     """Raise UsageError unless the suite's files are there: to be asked before weights are loaded."""
     folder = _folder(data, suite)
     if not any((folder / name).is_file() for name in _FILES[suite]):
-        raise UsageError(
-            f"{folder} holds no {' or '.join(_FILES[suite])}. Name the folder of the suites' files with --data."
-        )
+        names = " or ".join(_FILES[suite])
+        raise UsageError(f"{folder} holds no {names}. Name the folder of the suites' files with --data.")
 
 
 def _folder(data: Path, suite: str) -> Path:
