@@ -26,6 +26,7 @@ WEIGHTS = Path(__file__).with_name("gate_weights.toml")
 """Fitted by `nightschool bench gate --fit`."""
 SIGNALS = (
     "context_gain",
+    "total_gain",
     "disagreement",
     "semantic_entropy",
     "mean_entropy",
@@ -35,8 +36,8 @@ SIGNALS = (
     "surprise",
 )
 """What is measured."""
-_DECODING = SIGNALS[3:7]
-FLAGS = ("corrected", "recovered", "recurrences")
+_DECODING = SIGNALS[4:8]
+FLAGS = ("corrected", "recovered", "passing", "recurrences")
 """What is known about how it was said."""
 # share of the content words two tasks have in common to count as one thing said twice
 _SAME = 0.6
@@ -156,6 +157,7 @@ def figures(signals: GateSignals) -> dict[str, float | None]:
     values: dict[str, float | None] = {name: getattr(signals, name) for name in SIGNALS}
     values["corrected"] = float(signals.corrected)
     values["recovered"] = float(signals.recovered)
+    values["passing"] = float(signals.passing)
     values["recurrences"] = float(min(signals.recurrences, 3))
     return values
 
@@ -220,7 +222,7 @@ def _explain(signals: GateSignals, shares: dict[str, float]) -> list[str]:
 def _sentence(topic: str, signals: GateSignals) -> str:
     match topic:
         case "context_gain" if signals.context_gain is not None:
-            return f"Having read it makes the answer likelier by {signals.context_gain:.1f} nats a token"
+            return f"Having read it makes the answer likelier, by {signals.context_gain:.1f} nats a token"
         case "disagreement" if signals.disagreement is not None:
             return f"Of the answers without it, {signals.disagreement:.0%} differ from the one with it"
         case "semantic_entropy" if signals.semantic_entropy is not None:
@@ -233,6 +235,8 @@ def _sentence(topic: str, signals: GateSignals) -> str:
             return "You corrected the agent"
         case "recovered" if signals.recovered:
             return "A tool call failed first and succeeded later"
+        case "passing" if signals.passing:
+            return "It speaks of the moment, which is over tomorrow"
         case "recurrences" if signals.recurrences:
             return f"It came up {signals.recurrences} times before"
     return ""

@@ -53,6 +53,12 @@ _IMPERATIVE = regex.compile(
     r"|stop|continue|start|answer|describe|compare|draw|plan|suggest|give|take|get|send|call|say|tell|help"
     r"|turn|merge|split|format|clean|append|insert|extract|parse|debug|execute|repeat|undo)\b"
 )
+_MOMENT = regex.compile(
+    r"(?i)\b(?:today|tonight|yesterday|tomorrow|just now|right now|at the moment|soon|again|about to"
+    r"|this (?:morning|afternoon|evening|minute|second|week)|a minute ago|in \w+ minutes|in an hour"
+    r"|(?:for|in) a (?:second|minute|moment|hurry)|i(?:'m| am) (?:\w+ )?(?:going|off|about) to"
+    r"|just (?:got|had|saw|came)|(?:is|are) finally|almost (?:out|there|done))\b"
+)
 _FEW_WORDS = 3
 
 
@@ -69,6 +75,11 @@ def asks_to_keep(text: str) -> bool:
 def corrects(text: str) -> bool:
     """Whether a message that answers the agent begins by correcting it."""
     return bool(_CORRECTS.search(text))
+
+
+def of_the_moment(text: str) -> bool:
+    """Whether a text speaks of what will be over tomorrow: today's weather, a hurry."""
+    return bool(_MOMENT.search(text))
 
 
 def says_something(sentence: str) -> bool:

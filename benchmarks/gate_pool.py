@@ -15,7 +15,6 @@ import random
 from typing import Literal
 
 from benchmarks.facts import invent
-from benchmarks.names import Names
 from memory.record import Record
 
 Kind = Literal["unknown", "known", "contrary", "chat"]
@@ -115,24 +114,36 @@ _KNOWN: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...] = (
       ("MySQL", "3306"), ("SMTP", "25"))),
 )  # fmt: skip
 
-# what is told of a household or an office, as its own people say it: statement, question, values
+_NAMES = (
+    "Anna", "Peter", "Maria", "John", "Laura", "Tom", "Sarah", "Paul", "Emma", "David", "Julia", "Mark",
+    "Sophie", "Daniel", "Lisa", "Alex", "Nina", "Chris", "Helen", "Martin", "Eva", "Simon", "Clara", "Ben",
+)  # fmt: skip
+# what people tell of their household and office, in everyday words: statement, question, values
 _HOME: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("sister", "My sister {n} has moved to {o}.", "To which place has my sister {n} moved?",
+    ("moved", "My friend {n} has moved to {o}.", "To which place has my friend {n} moved?",
      ("Graz", "Porto", "Lyon", "Bergen", "Turku", "Cork", "Gent", "Bilbao", "Leeds", "Split")),
-    ("drink", "My uncle {n} has nothing but {o} for breakfast.", "What does my uncle {n} have for breakfast?",
-     ("mint tea", "buttermilk", "tomato juice", "cocoa", "oat milk", "sage tea", "ginger ale", "chicory")),
+    ("breakfast", "My neighbour {n} eats {o} for breakfast.", "What does my neighbour {n} eat for breakfast?",
+     ("porridge", "buttermilk", "rice", "cheese", "pancakes", "toast", "yoghurt", "soup")),
     ("plant", "The plant {n} gave me is a {o}.", "Which plant did {n} give me?",
-     ("fern", "cactus", "fig tree", "orchid", "yucca", "ivy", "bonsai", "begonia")),
-    ("service", "Our {n} service listens on port {o}.", "On which port does our {n} service listen?",
+     ("fern", "cactus", "fig tree", "orchid", "rose", "palm", "lemon tree", "tulip")),
+    ("sport", "My cousin {n} plays {o} on weekends.", "What does my cousin {n} play on weekends?",
+     ("tennis", "chess", "hockey", "golf", "rugby", "badminton", "volleyball", "squash")),
+    ("service", "{n}'s test server listens on port {o}.", "On which port does {n}'s test server listen?",
      ("7341", "9172", "6650", "8843", "5127", "7719", "9911", "6204")),
-    ("day", "The {n} team meets every {o}.", "On which day does the {n} team meet?",
+    ("shelf", "{n} keeps the spare keys in the {o}.", "Where does {n} keep the spare keys?",
+     ("blue cabinet", "cellar", "attic", "kitchen drawer", "glass case", "tool shed", "hallway", "garage")),
+    ("day", "{n}'s team meets every {o}.", "On which day does {n}'s team meet?",
      ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")),
-    ("shelf", "The {n} samples are kept in the {o}.", "Where are the {n} samples kept?",
-     ("blue cabinet", "cellar", "attic", "freezer", "glass case", "tool shed", "hallway", "garage")),
     ("owner", "{n} is in charge of our {o}.", "What is {n} in charge of?",
      ("budget", "newsletter", "backups", "garden", "archive", "website", "payroll", "kitchen")),
-    ("due", "The {n} report is due on {o}.", "When is the {n} report due?",
+    ("due", "The report for {n} is due on {o}.", "When is the report for {n} due?",
      ("4 May", "17 June", "9 August", "22 October", "3 March", "28 November", "11 July", "1 February")),
+    ("fear", "My colleague {n} is afraid of {o}.", "What is my colleague {n} afraid of?",
+     ("spiders", "heights", "dogs", "flying", "snakes", "thunder", "horses", "dentists")),
+    ("drink", "{n} always orders {o}.", "What does {n} always order?",
+     ("apple juice", "green tea", "red wine", "cocoa", "cider", "lemonade", "tonic water", "milk")),
+    ("room", "{n}'s office is room {o}.", "In which room is {n}'s office?",
+     ("114", "207", "318", "025", "412", "506", "131", "222")),
 )  # fmt: skip
 
 # small talk: statement, question, what it says
@@ -225,18 +236,17 @@ def _item(kind: Kind, part: Part, relation: str, said: tuple[str, str, str], gol
 
 def _unknown(count: int, seed: int, source: random.Random) -> list[Item]:
     found = []
-    at_home = count // 3
+    at_home = count // 2
     for fact in invent(count - at_home, seed):
         asked = source.choice((fact.near, *fact.far))
         part: Part = "fit" if (fact.known or 0) % 2 == 0 else "test"
         said = (fact.statement, asked, fact.object)
         item = _item("unknown", part, fact.relation, said, fact.object)
         found.append(item.model_copy(update={"procedure": fact.kind == "tool"}))
-    names = Names(source)
     for number in range(at_home):
         index = number % len(_HOME)
         relation, statement, question, values = _HOME[index]
-        name = names.subject("person").split()[1]
+        name = _NAMES[number * 5 % len(_NAMES)]
         value = source.choice(values)
         said = (statement.format(n=name, o=value), question.format(n=name), value)
         found.append(_item("unknown", "fit" if index % 2 == 0 else "test", relation, said, value))

@@ -17,6 +17,8 @@ class GateSignals(Record):
 
     context_gain: float | None = None
     """Mean over answer tokens of log p(answer | episode in context) - log p(answer | nothing), nats."""
+    total_gain: float | None = None
+    """The same summed over the answer's tokens, nats: how much reading it tells about the answer."""
     disagreement: float | None = None
     """Share of closed-book samples that differ from the answer with the episode in context, in [0, 1]."""
     semantic_entropy: float | None = None
@@ -30,13 +32,16 @@ class GateSignals(Record):
     min_logprob: float | None = None
     """Lowest log-probability over the closed-book answer, nats."""
     surprise: float | None = None
-    """z-score of the mean surprise (nats a token) of what the user or a tool said, among recent episodes."""
+    """Mean surprise (nats a token) of what the user or a tool said, in standard deviations from that of plain
+    everyday sentences."""
     corrected: bool = False
     """The user corrected the agent."""
     recovered: bool = False
     """A tool call failed first and succeeded later."""
     asked_to_keep: bool = False
     """The user asked outright to remember this."""
+    passing: bool = False
+    """It speaks of the moment: today, right now, this morning."""
     recurrences: int = 0
     """Earlier episodes that say much the same."""
 

@@ -21,6 +21,7 @@ from agent.gate import uncertainty
 from agent.model.base import GenerateRequest, Model, Score, ScoreRequest
 from agent.sleep.agree import contains_answer, same_answer, words
 from agent.sleep.pair_words import stem
+from agent.told import of_the_moment
 from memory.hits import STOP_WORDS
 from memory.types import Message, Record
 from memory.verdict import GateSignals
@@ -127,11 +128,14 @@ def _measure_part(
     for i, lesson in enumerate(lessons):
         closed, opened = greedy[i], greedy[count + i].text.strip()
         samples = tuple(end.text.strip() for end in sampled[i * SAMPLES : (i + 1) * SAMPLES])
+        gains = _gains(scores[i], scores[count + i])
         signals = uncertainty(closed.signals).model_copy(
             update={
-                "context_gain": _answer_mean(scores[count + i]) - _answer_mean(scores[i]),
+                "context_gain": sum(gains) / len(gains),
+                "total_gain": sum(gains),
                 "disagreement": disagreement(lesson.question, samples, opened, lesson.expected),
                 "semantic_entropy": semantic_entropy(lesson.question, samples),
+                "passing": of_the_moment(lesson.statement),
                 "surprise": _deviations(-scores[2 * count + i].mean, plain),
             }
         )
@@ -223,10 +227,13 @@ def _plain_surprise(model: Model) -> Sequence[float]:
     return known[adapter]
 
 
-def _answer_mean(score: Score) -> float:
-    """Without the end-of-turn token: whether the answer stops there says nothing about knowing it."""
-    logprobs = score.logprobs[:-1] or score.logprobs
-    return sum(logprobs) / len(logprobs)
+def _gains(closed: Score, opened: Score) -> list[float]:
+    """Nats that the context adds to each token of the answer.
+
+    Without the end-of-turn token: whether the answer stops there says nothing about knowing it.
+    """
+    gains = [after - before for before, after in zip(closed.logprobs, opened.logprobs, strict=True)]
+    return gains[:-1] or gains
 
 
 def _deviations(value: float, others: Sequence[float]) -> float:

@@ -177,6 +177,7 @@ def test_a_secret_among_facts_leaves_the_facts() -> None:
 def test_a_stranger_to_the_model_is_written_and_common_knowledge_is_not() -> None:
     stranger = GateSignals(
         context_gain=7.0,
+        total_gain=20.0,
         disagreement=1.0,
         semantic_entropy=1.6,
         mean_entropy=1.6,
@@ -187,6 +188,7 @@ def test_a_stranger_to_the_model_is_written_and_common_knowledge_is_not() -> Non
     )
     common = GateSignals(
         context_gain=1.0,
+        total_gain=1.0,
         disagreement=0.0,
         semantic_entropy=0.0,
         mean_entropy=0.1,
@@ -207,6 +209,7 @@ signals = st.builds(
     **{name: st.none() | st.floats(-50, 50) for name in SIGNALS},
     corrected=st.booleans(),
     recovered=st.booleans(),
+    passing=st.booleans(),
     asked_to_keep=st.booleans(),
     recurrences=st.integers(0, 50),
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.told import asks_to_keep, corrects, says_something, sentences
+from agent.told import asks_to_keep, corrects, of_the_moment, says_something, sentences
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,23 @@ def test_corrections(text: str, is_one: bool) -> None:
 )
 def test_requests_to_keep(text: str, is_one: bool) -> None:
     assert asks_to_keep(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("I am in a hurry today.", True),
+        ("The bus was late again.", True),
+        ("I just got out of a meeting.", True),
+        ("The weather is fine right now.", True),
+        ("My office is in Graz.", False),
+        ("The team meets every Monday.", False),
+        ("An hour has 60 minutes.", False),
+        ("She was born in 1980.", False),
+    ],
+)
+def test_what_is_over_tomorrow(text: str, is_one: bool) -> None:
+    assert of_the_moment(text) is is_one
 
 
 @given(st.text(max_size=300))
