@@ -40,6 +40,8 @@ _CANNOT_WRITE = (
 )
 # where in LanceDB's own source it happened tells a person nothing
 _SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+:\d+")
+SQUEEZED = {"lance-encoding:compression": "zstd", "lance-encoding:compression-level": "3"}
+"""Metadata of a column of long texts."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,6 @@ def episode_schema() -> pa.Schema:
     """Columns of the table `episodes`."""
     import pyarrow as pa
 
-    squeezed = {"lance-encoding:compression": "zstd", "lance-encoding:compression-level": "3"}
     time = pa.timestamp("us", "UTC")
     return pa.schema(
         [
@@ -64,7 +65,7 @@ def episode_schema() -> pa.Schema:
             pa.field("text", pa.large_string(), nullable=False),
             pa.field("vector", pa.list_(pa.float32(), DIMENSIONS)),
             pa.field("embedded", pa.string()),
-            pa.field("payload", pa.large_string(), nullable=False, metadata=squeezed),
+            pa.field("payload", pa.large_string(), nullable=False, metadata=SQUEEZED),
             pa.field("seq", pa.int64(), nullable=False),
             pa.field("schema_version", pa.int32(), nullable=False),
         ]
@@ -74,7 +75,10 @@ def episode_schema() -> pa.Schema:
 class Table:
     """A table keyed by `id`. Every method raises StoreError when LanceDB cannot do it."""
 
-    def __init__(self, folder: Path, name: str, schema: Callable[[], pa.Schema], text_column: str) -> None:
+    def __init__(
+        self, folder: Path, name: str, schema: Callable[[], pa.Schema], text_column: str | None = None
+    ) -> None:
+        """`text_column` is searched word by word; None has no such index."""
         self._folder = folder
         self._name = name
         self._schema = schema
@@ -82,6 +86,11 @@ class Table:
         self._opening = threading.Lock()
         self._opened: Any = None
         self._writes = 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever written."""
+        return self._path.exists()
 
     def damaged(self, fact: str) -> StoreError:
         """The error for a table that cannot be used."""
@@ -268,7 +277,9 @@ class Table:
         """Make the text index unless it is there; a restored version may be older than it."""
         from lancedb.index import FTS
 
-        if not any(self._text_column in index.columns for index in table.list_indices()):
+        if self._text_column is not None and not any(
+            self._text_column in index.columns for index in table.list_indices()
+        ):
             # word boundaries of every script, and the parts of snake_case and file names; its own list of
             # stop words spans so many languages that it swallows names (Mina is Finnish for "I")
             config = FTS(

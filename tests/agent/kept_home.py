@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.events import (
     EpisodeStarted,
@@ -30,9 +31,18 @@ from memory.lessons import LessonStore
 from memory.state import State
 from memory.types import Message, Step
 from memory.verdict import Verdict
+from tests.memory.conftest import FakeEmbedder
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 RATE = Rate(right=1, total=1, low=0.2, high=1.0)
+
+
+class RestlessEmbedder(FakeEmbedder):
+    """Never gives quite the same vector twice, as a real one does when batches or threads differ."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        found = super().embed(texts)
+        return found + np.float32(1e-6) * self.texts
 
 
 class KeptHome:

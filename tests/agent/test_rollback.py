@@ -28,13 +28,12 @@ from memory.errors import AdapterError, StoreError
 from memory.table import Table
 from memory.types import Feedback, Message
 from tests.agent.faults import crashes
-from tests.agent.kept_home import KeptHome, make_lesson
-from tests.memory.conftest import FakeEmbedder
+from tests.agent.kept_home import KeptHome, RestlessEmbedder, make_lesson
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> KeptHome:
-    return KeptHome(tmp_path / "home", FakeEmbedder())
+    return KeptHome(tmp_path / "home", RestlessEmbedder())
 
 
 def a_day_and_a_night(home: KeptHome) -> None:
@@ -254,7 +253,7 @@ def test_what_comes_in_while_it_goes_back_is_undone_too(
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A home with a snapshot `evening`, and how it is then and how it was."""
-    home = KeptHome(tmp_path_factory.mktemp("prepared") / "home", FakeEmbedder())
+    home = KeptHome(tmp_path_factory.mktemp("prepared") / "home", RestlessEmbedder())
     a_day_and_a_night(home)
     home.rollback.take("evening")
     evening = home.kept()
@@ -272,7 +271,7 @@ def test_a_crash_at_any_change_leaves_one_state_or_the_other(
 
     def work(number: int) -> Callable[[], object]:
         shutil.copytree(root, tmp_path / str(number) / "home")
-        opened.append(KeptHome(tmp_path / str(number) / "home", FakeEmbedder()))
+        opened.append(KeptHome(tmp_path / str(number) / "home", RestlessEmbedder()))
         return lambda: opened[-1].rollback.rollback("evening")
 
     outcomes = []
@@ -300,7 +299,7 @@ def test_a_crash_while_it_is_redone_is_redone(
 ) -> None:
     root, evening, _ = prepared
     shutil.copytree(root, tmp_path / "cut" / "home")
-    cut = KeptHome(tmp_path / "cut" / "home", FakeEmbedder())
+    cut = KeptHome(tmp_path / "cut" / "home", RestlessEmbedder())
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cut.rollback, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         cut.rollback.rollback("evening")
@@ -309,7 +308,7 @@ def test_a_crash_while_it_is_redone_is_redone(
 
     def work(number: int) -> Callable[[], object]:
         shutil.copytree(cut.root, tmp_path / str(number) / "home")
-        opened.append(KeptHome(tmp_path / str(number) / "home", FakeEmbedder()))
+        opened.append(KeptHome(tmp_path / str(number) / "home", RestlessEmbedder()))
         return opened[-1].start
 
     count = 0
@@ -328,13 +327,13 @@ def test_killed_in_the_middle(prepared: tuple[Path, dict[str, Any], dict[str, An
     shutil.copytree(root, tmp_path / "home")
     code = (
         "import os\nfrom pathlib import Path\nfrom memory.table import Table\n"
-        "from tests.agent.kept_home import KeptHome\nfrom tests.memory.conftest import FakeEmbedder\n"
+        "from tests.agent.kept_home import KeptHome, RestlessEmbedder\n"
         "Table.delete = lambda *_: os.kill(os.getpid(), 9)\n"
-        f"KeptHome(Path({str(tmp_path / 'home')!r}), FakeEmbedder()).rollback.rollback('evening')"
+        f"KeptHome(Path({str(tmp_path / 'home')!r}), RestlessEmbedder()).rollback.rollback('evening')"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env={**os.environ})
     assert ran.returncode == -signal.SIGKILL
-    again = KeptHome(tmp_path / "home", FakeEmbedder())
+    again = KeptHome(tmp_path / "home", RestlessEmbedder())
     again.start()
     assert again.kept() == evening
     again.rollback.rollback(again.rollback.snapshots()[0].id)
@@ -367,7 +366,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.home = KeptHome(self.folder / "home", FakeEmbedder())
+        self.home = KeptHome(self.folder / "home", RestlessEmbedder())
         self.model = Model()
         self.taken: list[Taken] = []
         self.trained: dict[str, tuple[set[str], str | None]] = {}

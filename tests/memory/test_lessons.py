@@ -86,6 +86,29 @@ def test_unchanged_statements_are_not_embedded_again(lessons: LessonStore, embed
     assert embedder.texts == 1  # type: ignore[attr-defined]
 
 
+def test_a_statement_that_comes_back_has_the_very_same_vector(
+    lessons: LessonStore, embedder: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    lessons.put_all([numbered(1, "First."), numbered(2, "Second.")])
+    lessons.put(numbered(1, "Changed."))
+    lessons.delete("le_2")
+    assert embedder.texts == 3  # type: ignore[attr-defined]
+    lessons.put_all([numbered(1, "First."), numbered(2, "Second.")])
+    assert embedder.texts == 3  # type: ignore[attr-defined]
+    assert lessons.nearest("Second.")[0].similarity > 0.99
+    # what cannot be read there is computed again
+    lessons.delete("le_2")
+    for file in (lessons.folder / "lessons_vectors.lance").rglob("*.lance"):
+        file.write_bytes(b"\xa5")
+    again = LessonStore(lessons.folder, embedder)  # type: ignore[arg-type]
+    again.put(numbered(2, "Second."))
+    assert "lessons_vectors.lance" in caplog.text
+    assert again.nearest("Second.")[0].lesson.id == "le_2"
+    again.delete("le_2")
+    again.purge([])
+    assert not (lessons.folder / "lessons_vectors.lance").exists()
+
+
 def test_rebuilding_makes_the_same_table(lessons: LessonStore) -> None:
     kept = [(numbered(number, f"Statement {number}."), number + 1) for number in range(130)]
     lessons.put(numbered(999))
