@@ -237,12 +237,11 @@ class _Exam:
         return [tuple(found[lesson.id]) for lesson in lessons]
 
     def _request_of(self, phrasing: Phrasing) -> GenerateRequest:
-        return GenerateRequest(
-            messages=phrasing.messages,
-            tools=self._specs if phrasing.with_tools else (),
-            max_tokens=_CALL_TOKENS * 2 if phrasing.form == "call" else _ANSWER_TOKENS,
-            constrain=False,
-        )
+        if not phrasing.with_tools:
+            return GenerateRequest(messages=phrasing.messages, max_tokens=_ANSWER_TOKENS)
+        # as it is served: held to the tools' schemas, one call a turn
+        room = _CALL_TOKENS * 2 if phrasing.form == "call" else _ANSWER_TOKENS
+        return GenerateRequest(messages=phrasing.messages, tools=self._specs, max_tokens=room, max_calls=1)
 
     def _result(self, lesson: Lesson, asked: tuple[Asked, ...], tries: int, is_new: bool) -> LessonResult:
         counted = [one for one in asked if one.form != "reverse"] or list(asked)
@@ -327,20 +326,12 @@ class _Exam:
 
     def _unknown(self, lessons: Sequence[Lesson]) -> Guard:
         asked = neighbours(lessons, self._size.neighbours, self._seed)
-        requests = [
-            GenerateRequest(
-                messages=messages,
-                tools=self._specs if with_tools else (),
-                max_tokens=_ANSWER_TOKENS,
-                constrain=False,
-            )
-            for _, messages, with_tools in asked
-        ]
+        requests = [GenerateRequest(messages=messages, max_tokens=_ANSWER_TOKENS) for _, messages in asked]
         earlier = self._ask(self._before, requests, "unknown neighbours, before")
         later = self._ask(self._after, requests, "unknown neighbours")
         borrowed = sum(
             any(contains_answer(phrasing.expected, text) for phrasing in lesson.phrasings[:1])
-            for (lesson, _, _), text in zip(asked, later, strict=True)
+            for (lesson, _), text in zip(asked, later, strict=True)
         )
         if borrowed:
             self._remarks.append(
@@ -452,8 +443,15 @@ def is_right(phrasing: Phrasing, answer: str, specs: Sequence[ToolSpec]) -> bool
         wanted = json.loads(phrasing.expected)
         call = first_call(answer, specs)
         return call is not None and _same_call(call, wanted)
-    said = parse_calls(answer, specs, "exam").text if phrasing.with_tools else answer
+    said = _said(answer, specs) if phrasing.with_tools else answer
     return contains_answer(phrasing.expected, said, phrasing.question)
+
+
+def _said(answer: str, specs: Sequence[ToolSpec]) -> str:
+    """What the user would read: text, or the answer with which the task is finished."""
+    parsed = parse_calls(answer, specs, "exam")
+    finished = [str(call.arguments.get("answer", "")) for call in parsed.calls if call.name == "finish"]
+    return "\n".join([parsed.text, *finished])
 
 
 def _same_call(call: ToolCall, wanted: dict[str, Any]) -> bool:

@@ -1,6 +1,8 @@
-"""Questions about what was never mentioned, made from the lessons' own phrasings with invented names.
+"""Questions about what was never mentioned, made from the lessons' own phrasings with strangers' names.
 
 A model that learned where one person lives should still say that it does not know where a stranger lives.
+Half of the strangers' names are common ones and half are made up, none from the same stock as those that
+training uses: what is examined is knowing, not recognising how an invented name sounds.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from agent.sleep.agree import says_unknown
 from memory.learning import Lesson, Phrasing
@@ -17,7 +19,19 @@ from memory.types import Message
 _ONSETS = ("Br", "D", "F", "Gl", "H", "J", "K", "Kr", "L", "M", "N", "Ph", "Qu", "R", "S", "T", "V", "W", "Z")
 _MIDDLES = ("abor", "ael", "edri", "elu", "enka", "ilo", "imma", "irdo", "obri", "ondra", "orvi", "ulde")
 _ENDS = ("", "c", "d", "ka", "l", "n", "ne", "r", "s", "sk", "th", "v", "x")
-_SELF = frozenset(("i", "me", "my", "myself", "we", "us", "our", "you", "your", "user", "the user"))
+# The exam's own stock.
+_COMMON = (
+    "Agnes Alina Anton Basil Beatrix Casper Celia Conrad Daria Desmond Dina Edgar Elsa Emil Esther Felix Flora "
+    "Frida Gideon Greta Hassan Hilda Igor Imani Irene Jasper Judith Kasia Kenji Leon Lidia Lorenz Magnus Mina "
+    "Miriam Nikola Nora Oscar Paula Priya Rafael Roland Ruben Sasha Stella Tobias Uma Veronika Xenia Zoltan"
+)
+_FAMILIES = (
+    "Abbott Bauer Brandt Carver Cohen Duarte Eklund Farrow Fischer Grant Haas Hughes Ito Jensen Kaya Lindgren "
+    "Lopez Marsh Meyer Moss Nagy Okafor Olsen Payne Pereira Quist Ramos Richter Romano Sharp Silva Tanaka "
+    "Turner Urban Varga Weber Winter Yilmaz Zhang Ziegler"
+)
+_SYLLABLES = "ba den fel go hin jar ka lor mu nev pel ro sto tar vin wes yo zim"
+_SELF = frozenset(("i", "me", "my", "myself", "we", "us", "our", "you", "your"))
 
 # Most invented names put into one phrasing.
 _STRANGERS = 4
@@ -47,40 +61,65 @@ def invented_name(like: str, seed: str) -> str:
     return " ".join(words)
 
 
-def neighbours(
-    lessons: Sequence[Lesson], count: int, seed: int
-) -> list[tuple[Lesson, tuple[Message, ...], bool]]:
-    """Up to `count` questions: each with the lesson it imitates, its prompt, and whether tools stand in it.
+def neighbours(lessons: Sequence[Lesson], count: int, seed: int) -> list[tuple[Lesson, tuple[Message, ...]]]:
+    """Up to `count` questions, each with the lesson it imitates and its prompt, without tools.
 
     Lessons take turns. One whose subject its questions do not name, or who is the user, has none.
     """
-    made: list[tuple[Lesson, tuple[Message, ...], bool]] = []
+    made: list[tuple[Lesson, tuple[Message, ...]]] = []
     asking = [(lesson, _with_subject(lesson)) for lesson in lessons]
+    borne = {word for lesson in lessons for word in _words(lesson.subject)}
     longest = max((len(phrasings) for _, phrasings in asking), default=0)
     # few lessons are asked about several strangers each, so that there is enough to judge by
     for turn in range(_STRANGERS * longest):
         for lesson, phrasings in asking:
             if turn < _STRANGERS * len(phrasings):
                 phrasing = phrasings[turn % len(phrasings)]
-                name = invented_name(lesson.subject, f"{seed}:{lesson.id}:{turn}")
+                draw = random.Random(f"neighbour:{seed}:{lesson.id}:{turn}")
+                name = stranger(lesson.subject, borne, draw)
                 last = phrasing.messages[-1]
-                words = _named(lesson.subject).sub(name, last.content)
-                asked = last.model_copy(update={"content": words, "context": ""})
-                made.append((lesson, (*phrasing.messages[:-1], asked), phrasing.with_tools))
+                words = _named(lesson.subject).sub(lambda _, name=name: name, last.content)  # type: ignore[misc]
+                made.append((lesson, (*phrasing.messages[:-1], last.model_copy(update={"content": words}))))
     return made[:count]
+
+
+def stranger(subject: str, borne: Collection[str], draw: random.Random) -> str:
+    """A name in the shape of `subject` of which no word is in `borne`: where it has capitals another name
+    stands, else its last word is another."""
+    words = subject.split()
+    telling = [place for place, word in enumerate(words) if word[:1].isupper()] or [len(words) - 1]
+    for number, place in enumerate(telling):
+        stock = _FAMILIES if number else _COMMON
+        proper = words[place][:1].isupper()
+        ending = "'s" if words[place].endswith("'s") else ""
+        while True:
+            new = "".join(draw.sample(_SYLLABLES.split(), 2 + (draw.random() < 0.4)))
+            if proper:
+                new = draw.choice(stock.split()) if draw.random() < 0.5 else new.capitalize()
+            if new.casefold() not in borne:
+                break
+        words[place] = new + ending
+    return " ".join(words)
 
 
 def _with_subject(lesson: Lesson) -> list[Phrasing]:
     """Phrasings that ask about the lesson's subject by name, held-out ones first."""
-    if not lesson.subject or lesson.subject.casefold() in _SELF or lesson.kind in ("rule", "procedure"):
+    own = _words(lesson.subject)
+    if not own or own <= _SELF or "user" in own or lesson.kind in ("rule", "procedure"):
         return []
     return [
         phrasing
         for phrasing in (*lesson.examined, *lesson.trained)
-        # a reverse question names the answer, and there the subject is what is asked for
+        # a reverse question names the answer, and there the subject is what is asked for; under the tools
+        # prompt a call may be a way to find out
         if phrasing.form not in ("reverse", "call", "statement")
+        and not phrasing.with_tools
         and _named(lesson.subject).search(phrasing.question)
     ]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def _named(subject: str) -> re.Pattern[str]:

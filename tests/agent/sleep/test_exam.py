@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from agent.sleep import exam, material
 from agent.sleep.answers import Answers, forget_answers
 from agent.sleep.exam import examine, without_exam
 from agent.sleep.intrusion import intruders, traces
-from agent.sleep.neighbours import invented_name, is_confident, neighbours
+from agent.sleep.neighbours import invented_name, is_confident, neighbours, stranger
 from memory.learning import ExamResult, Form, Guard, Lesson, Phrasing
 from memory.verdict import Verdict
 from skills.registry import builtin_registry
@@ -361,6 +362,11 @@ def test_a_procedure_is_right_when_its_call_is() -> None:
         call = {"name": "run_shell", "arguments": {"command": command}}
         return exam.is_right(phrasing, f"<tool_call>\n{json.dumps(call)}\n</tool_call>", specs)
 
+    told = phrasing.model_copy(update={"form": "question", "expected": "Oakmere"})
+    done = json.dumps({"name": "finish", "arguments": {"answer": "In Oakmere."}})
+    looking = json.dumps({"name": "search_files", "arguments": {"pattern": "Oakmere"}})
+    assert exam.is_right(told, done, specs)
+    assert not exam.is_right(told, looking, specs)
     assert marked("frob --all  x.txt")
     assert not marked("frob x.txt")
     assert not exam.is_right(phrasing, "frob --all x.txt", specs)
@@ -387,13 +393,24 @@ def test_traces_are_distinctive_words_only() -> None:
 def test_neighbours_are_invented_people_in_the_lessons_own_words() -> None:
     asked = neighbours([NEW, lesson(3, "user", "Lund")], 50, seed=1)
     assert len(asked) == 16
-    for from_lesson, messages, _ in asked:
+    for from_lesson, messages in asked:
         assert from_lesson is NEW
         assert "Velda" not in messages[-1].content
         assert "Oakmere" not in messages[-1].content
-    assert len({messages[-1].content for _, messages, _ in asked}) == 16
+    assert len({messages[-1].content for _, messages in asked}) == 16
     assert neighbours([NEW], 50, seed=1) == asked
     assert neighbours([NEW], 3, seed=1) == asked[:3]
+
+
+def test_strangers_have_the_shape_of_the_subject() -> None:
+    draw = random.Random(0)
+    for _ in range(50):
+        words = stranger("Velda's old aunt Stroom", {"agnes"}, draw).split()
+        assert words[1:3] == ["old", "aunt"]
+        assert words[0].endswith("'s") and words[0][0].isupper() and words[3][0].isupper()
+        assert not {"velda's", "stroom", "agnes's"} & {word.casefold() for word in words}
+        last = stranger("the pump", (), draw).split()
+        assert last[0] == "the" and last[1].islower() and last[1] != "pump"
 
 
 def test_invented_names_have_the_shape_of_the_real_one() -> None:
