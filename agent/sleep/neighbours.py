@@ -21,14 +21,15 @@ _MIDDLES = ("abor", "ael", "edri", "elu", "enka", "ilo", "imma", "irdo", "obri",
 _ENDS = ("", "c", "d", "ka", "l", "n", "ne", "r", "s", "sk", "th", "v", "x")
 # The exam's own stock.
 _COMMON = (
-    "Agnes Alina Anton Basil Beatrix Casper Celia Conrad Daria Desmond Dina Edgar Elsa Emil Esther Felix Flora "
-    "Frida Gideon Greta Hassan Hilda Igor Imani Irene Jasper Judith Kasia Kenji Leon Lidia Lorenz Magnus Mina "
-    "Miriam Nikola Nora Oscar Paula Priya Rafael Roland Ruben Sasha Stella Tobias Uma Veronika Xenia Zoltan"
+    "Agnes Alina Anton Basil Beatrix Casper Celia Conrad Daria Desmond Dina Edgar Elsa Emil Esther Felix "
+    "Flora Frida Gideon Greta Hassan Hilda Igor Imani Irene Jasper Judith Kasia Kenji Leon Lidia Lorenz "
+    "Magnus Mina Miriam Nikola Nora Oscar Paula Priya Rafael Roland Ruben Sasha Stella Tobias Uma "
+    "Veronika Xenia Zoltan"
 )
 _FAMILIES = (
-    "Abbott Bauer Brandt Carver Cohen Duarte Eklund Farrow Fischer Grant Haas Hughes Ito Jensen Kaya Lindgren "
-    "Lopez Marsh Meyer Moss Nagy Okafor Olsen Payne Pereira Quist Ramos Richter Romano Sharp Silva Tanaka "
-    "Turner Urban Varga Weber Winter Yilmaz Zhang Ziegler"
+    "Abbott Bauer Brandt Carver Cohen Duarte Eklund Farrow Fischer Grant Haas Hughes Ito Jensen Kaya "
+    "Lindgren Lopez Marsh Meyer Moss Nagy Okafor Olsen Payne Pereira Quist Ramos Richter Romano Sharp "
+    "Silva Tanaka Turner Urban Varga Weber Winter Yilmaz Zhang Ziegler"
 )
 _SYLLABLES = "ba den fel go hin jar ka lor mu nev pel ro sto tar vin wes yo zim"
 _SELF = frozenset(("i", "me", "my", "myself", "we", "us", "our", "you", "your"))
