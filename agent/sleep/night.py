@@ -321,10 +321,10 @@ class Night:
         room, model = self._room, self._borrowed
         assert model is not None
         items = lesson_items(new, "new", room.specs)
-        if self._request.method in ("naive", "ewc", "l2", "naive_same_data"):
+        if self._request.method in ("naive", "l2", "naive_same_data"):
             return items
         items += lesson_items(old, "rehearsal", room.specs)
-        if self._request.method in ("replay", "joint"):
+        if self._request.method in ("replay", "joint", "ewc"):
             return items
         items += lesson_items(untaught, "unteach", room.specs)
         model.activate(None)

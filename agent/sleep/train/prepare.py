@@ -117,12 +117,12 @@ class Preparer:
         prefix = student.embed(items[0].prefix)
         shared, states = student.states(prefix, [student.embed(item.inputs) for item in items], student.first)
         found: dict[str, Tensors] = {
-            self._key(item): {"states": own} for item, own in zip(items, states, strict=True)
+            self._key(item): {"states": own.cpu()} for item, own in zip(items, states, strict=True)
         }
-        found[_prefix_key(items[0].prefix)] = {"states": shared}
+        found[_prefix_key(items[0].prefix)] = {"states": shared.cpu()}
         if self._with_teacher:
             for row, (ids, logprobs) in self._teach(items, shared, states, prefix).items():
-                found[self._key(items[row])].update(ids=ids, logprobs=logprobs)
+                found[self._key(items[row])].update(ids=ids.cpu(), logprobs=logprobs.cpu())
         return found
 
     def _teach(
