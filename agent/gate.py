@@ -10,15 +10,13 @@ What it does not do: find facts in a text (that is the night's), or look at the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from agent.logistic import Logistic, load
-from agent.told import asks_to_keep, corrects, says_something, sentences
+from agent.told import asks_to_keep, corrects, says_something, sentences, topic
 from agent.vetoes import vetoes as find_vetoes
-from memory.hits import STOP_WORDS, words
 from memory.types import Episode, SignalSummary
 from memory.verdict import GateSignals, Verdict, VerdictKind
 
@@ -198,7 +196,7 @@ def _cheap(episode: Episode, signals: GateSignals, told: bool) -> tuple[VerdictK
             _SCORES["nothing"],
             ["A task done, with nothing new to learn from it.", *reasons],
         )
-    if not any(_topic(text) for text in _said(episode)):
+    if not any(topic(text) for text in _said(episode)):
         return "skip", 0.0, ["Small talk.", *reasons]
     return "skip", _SCORES["nothing"], ["A question that the agent answered without doubt.", *reasons]
 
@@ -268,30 +266,12 @@ def _recovered(episode: Episode) -> bool:
 
 
 def _recurrences(episode: Episode, recent: Sequence[Episode]) -> int:
-    mine = _topic(episode.task)
+    mine = topic(episode.task)
     if not mine:
         return 0
     count = 0
     for other in recent[:_RECENT]:
-        theirs = _topic(other.task) if other.id != episode.id else frozenset()
+        theirs = topic(other.task) if other.id != episode.id else frozenset()
         if theirs and len(mine & theirs) >= _SAME * len(mine | theirs):
             count += 1
     return count
-
-
-_SMALL_TALK = """
-    hi hello hey hiya greetings morning afternoon evening night day good nice great cool ok okay thanks thank
-    please bye goodbye welcome sure yes no well fine lovely awesome perfect cheers wow haha lol going
-    doing today there again very much just sorry alright right meet later see soon all everything
-"""
-
-
-@cache
-def _small_talk() -> frozenset[str]:
-    return STOP_WORDS | frozenset(_SMALL_TALK.split())
-
-
-def _topic(text: str) -> frozenset[str]:
-    """What a text is about: its words without those that could stand anywhere."""
-    plain = (re.sub(r"'s$", "", word.casefold()) for word in words(text[:4_000]))
-    return frozenset(word for word in plain if word not in _small_talk())

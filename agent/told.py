@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import regex
 
+from memory.hits import STOP_WORDS, words
+
 _END = regex.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\p{Lu}\p{N}\"'“‘(])|\n+")
 _KEEP = regex.compile(
     r"(?i)\b(?:remember|memori[sz]e|(?:keep|bear) in mind|(?:don'?t|do not|never) (?:ever )?forget"
@@ -34,14 +36,8 @@ _ASKS = regex.compile(
     rf"{_OPENING}(?:who|what|when|where|which|whose|whom|why|how|is|are|was|were|do|does|did|can|could|will"
     r"|would|should|shall|may|might|has|have|had|am)\b"
 )
-_LITTLE = regex.compile(
-    r"(?i)\b(?:i|i'm|i've|my|mine|we|we're|our|ours|he|she|his|her|they|their|its|it's|is|are|was|were|am|isn't"
-    r"|aren't|wasn't|has|have|had|must|should|always|never|will|won't|doesn't|don't|didn't|means|called)\b"
-)
-# "Anna plays …", "The zet tool wants …": something named, then a verb in the third person or in the past
-_NAMED = regex.compile(
-    r"^(?:(?:The|A|An|Every|Each|All|My|Our) )?(?:[\p{L}\p{N}'’._-]+ ){1,6}?[\p{Ll}-]+(?:s|ed)\b"
-)
+# An opening like a request may still lead to a statement ("Show her red ones and she takes them all").
+_STATES = regex.compile(r"(?i)(?:[,;:]|\band|\bbut|\bbecause|\bsince)\s+(?:i|we|he|she|they|it)\b")
 _REQUEST = regex.compile(
     rf"{_OPENING}(?:(?:can|could|would|will) you\b|(?:i(?:'d| would) like (?:you )?to|i want you to"
     r"|i need you to|let'?s|let me|tell me|show me|give me|help me|thank|thanks)\b)"
@@ -51,7 +47,8 @@ _IMPERATIVE = regex.compile(
     r"|sort|print|show|search|look|check|change|replace|convert|build|test|explain|summari[sz]e|translate"
     r"|compute|calculate|update|install|download|generate|implement|refactor|edit|put|set|save|use|try|do|go"
     r"|stop|continue|start|answer|describe|compare|draw|plan|suggest|give|take|get|send|call|say|tell|help"
-    r"|turn|merge|split|format|clean|append|insert|extract|parse|debug|execute|repeat|undo)\b"
+    r"|turn|merge|split|format|clean|append|insert|extract|parse|debug|execute|repeat|undo|name|spell|wrap"
+    r"|reply|correct|only|pick|choose|finish|complete|rewrite|rephrase|sum|think|imagine|let|recommend|invent|subtract|divide|multiply|begin|review|analy[sz]e)\b"
 )
 _MOMENT = regex.compile(
     r"(?i)\b(?:today|tonight|yesterday|tomorrow|just now|right now|at the moment|soon|again|about to"
@@ -60,6 +57,14 @@ _MOMENT = regex.compile(
     r"|just (?:got|had|saw|came)|(?:is|are) finally|almost (?:out|there|done))\b"
 )
 _FEW_WORDS = 3
+_TOPIC_CHARS = 4_000
+_SMALL_WORDS = """
+    hi hello hey hiya greetings morning afternoon evening night day good nice great cool ok okay thanks thank
+    please bye goodbye welcome sure yes no well fine lovely awesome perfect cheers wow haha lol going i'm it's
+    doing today there again very much just sorry alright right meet later see soon all everything lot really
+    that's so too he she her his him
+"""
+_SMALL_TALK = STOP_WORDS | frozenset(_SMALL_WORDS.split())
 
 
 def sentences(text: str) -> list[str]:
@@ -83,11 +88,23 @@ def of_the_moment(text: str) -> bool:
 
 
 def says_something(sentence: str) -> bool:
-    """Whether a sentence states something that could be kept, rather than asking, requesting or greeting."""
+    """Whether a sentence states something that could be kept, rather than asking, requesting or greeting.
+
+    Whatever is none of these counts as a statement: a fact that is missed here is lost, and one too many only
+    costs the night a look.
+    """
     if asks_to_keep(sentence):
         return True
     if sentence.rstrip("\"'”’) ").endswith("?") or len(sentence.split()) < _FEW_WORDS:
         return False
-    if _ASKS.search(sentence) or _REQUEST.search(sentence) or _IMPERATIVE.search(sentence):
-        return False
-    return bool(_LITTLE.search(sentence) or _NAMED.search(sentence))
+    if _REQUEST.search(sentence) or _IMPERATIVE.search(sentence):
+        return bool(_STATES.search(sentence))
+    # "When I was young, …" opens like a question and is none
+    asks = _ASKS.search(sentence) and "," not in sentence
+    return not asks and bool(topic(sentence))
+
+
+def topic(text: str) -> frozenset[str]:
+    """What a text is about: its words without those that could stand anywhere, small talk included."""
+    plain = (word.casefold().replace("’", "'").removesuffix("'s") for word in words(text[:_TOPIC_CHARS]))
+    return frozenset(word for word in plain if word not in _SMALL_TALK)
