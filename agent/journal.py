@@ -21,6 +21,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -202,6 +203,12 @@ class Journal:
         """Episodes whose last accepted message has no `run_finished` yet: running now, or cut off."""
         with self._lock:
             return list(self._index.view.unfinished)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is appended by another thread meanwhile; for a few quick steps."""
+        with self._lock:
+            yield
 
     def running(self) -> list[str]:
         """Those of `interrupted` that were accepted since the last rollback: one that a rollback brought

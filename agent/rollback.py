@@ -18,7 +18,6 @@ from pathlib import Path
 from agent.disk import replace_file, sync_folder
 from agent.errors import HomeError, UsageError
 from agent.events import Event, RolledBack, SnapshotTaken
-from agent.history import merged
 from agent.journal import Journal
 from agent.learning_calls import RollbackPlan
 from agent.tables import Tables
@@ -113,27 +112,33 @@ class Rollback:
         with self._lock:
             self.redo()
             plan = self.plan(wanted)
-            for episode_id in self._journal.running():
-                raise UsageError(
-                    f"Episode {episode_id} is still running. Interrupt it or wait for it, then roll back."
-                )
             target = plan.snapshot
             if target.adapter is not None:
                 self._registry.path(target.adapter)
-            undo = self._now(f"before the rollback to {target.name}")
-            after = self._journal.last_seq
-            intent = self._state.intend(_KIND, {"snapshot": target.id, "undo": undo.id, "after": after})
-            try:
-                self._state.add_snapshot(undo, by_rollback=True)
-                event = self._journal.append(
-                    RolledBack(snapshot=target.id, history=target.history, undo=undo.id)
-                )
-            except (HomeError, StoreError):
-                self._withdraw(intent)
-                raise
-            self._finish(intent, event)
+            with self._journal.held():
+                # what came in between would belong to neither state
+                intent, event = self._commit(target)
+            self._finish(intent)
             self._deliver(event)
-            return plan.model_copy(update={"undo": undo.id})
+            return plan.model_copy(update={"undo": event.undo})
+
+    def _commit(self, target: Snapshot) -> tuple[Intent, RolledBack]:
+        for episode_id in self._journal.running():
+            raise UsageError(
+                f"Episode {episode_id} is still running. Interrupt it or wait for it, then roll back."
+            )
+        undo = self._now(f"before the rollback to {target.name}")
+        intent = self._state.intend(
+            _KIND, {"snapshot": target.id, "undo": undo.id, "after": self._journal.last_seq}
+        )
+        try:
+            self._state.add_snapshot(undo, by_rollback=True)
+            event = self._journal.append(RolledBack(snapshot=target.id, history=target.history, undo=undo.id))
+        except (HomeError, StoreError):
+            self._withdraw(intent)
+            raise
+        assert isinstance(event, RolledBack)
+        return intent, event
 
     def redo(self) -> bool:
         """Finish, or take back, a rollback that a crash cut off; True when there was one. To be called
@@ -141,29 +146,22 @@ class Rollback:
         with self._lock:
             found = self._state.intents(_KIND)
             for intent in found:
-                event = self._committed(intent)
-                if event is None:
-                    self._withdraw(intent)
+                if self._committed(intent):
+                    self._finish(intent)
                 else:
-                    self._finish(intent, event)
+                    self._withdraw(intent)
             return bool(found)
 
-    def _committed(self, intent: Intent) -> Event | None:
-        for event in self._journal.read(after=intent.payload["after"]):
-            if isinstance(event, RolledBack) and event.undo == intent.payload["undo"]:
-                return event
-        return None
+    def _committed(self, intent: Intent) -> bool:
+        later = self._journal.read(after=intent.payload["after"])
+        return any(isinstance(event, RolledBack) and event.undo == intent.payload["undo"] for event in later)
 
     def _withdraw(self, intent: Intent) -> None:
         self._state.remove_snapshot(intent.payload["undo"])
         self._state.fulfil(intent)
 
-    def _finish(self, intent: Intent, event: Event) -> None:
+    def _finish(self, intent: Intent) -> None:
         target = self._state.resolve_snapshot(intent.payload["snapshot"])
-        undo = self._state.resolve_snapshot(intent.payload["undo"])
-        # what others journalled between the undo snapshot and the rollback belongs to the state before it
-        between = (intent.payload["after"] + 1, event.seq - 1)
-        self._state.replace_snapshot(undo.model_copy(update={"history": merged([*undo.history, between])}))
         self._write_settings(target.settings)
         try:
             self._tables.follow()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,23 +232,28 @@ def test_tables_that_cannot_be_written_follow_later(home: KeptHome, monkeypatch:
     assert home.reopen().kept() == evening
 
 
-def test_what_comes_in_while_it_goes_back_is_undone_too(
+def test_what_comes_in_while_it_goes_back_comes_after(
     home: KeptHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event journalled between the undo snapshot and the rollback belongs to what is left behind."""
+    """An event of another thread belongs to the state before or to the one after, never to neither."""
     home.rollback.take("one")
     real = home.state.add_snapshot
+    said = Message(role="user", content="Just then.", provenance="user")
+    other = threading.Thread(
+        target=lambda: home.append(TaskAccepted(episode_id="ep_9", message=said)), daemon=True
+    )
 
     def slow(*args: Any, **kwargs: Any) -> None:
+        other.start()
+        other.join(0.2)
         real(*args, **kwargs)
-        home.tell("ep_9", "Just then.")
 
     with monkeypatch.context() as patch:
         patch.setattr(home.state, "add_snapshot", slow)
-        plan = home.rollback.rollback("one")
-    assert home.journal.episode_ids() == []
-    home.rollback.rollback(str(plan.undo))
+        home.rollback.rollback("one")
+    other.join()
     assert home.journal.episode_ids() == ["ep_9"]
+    assert [type(event) for event in home.journal.read(after=1)] == [RolledBack, TaskAccepted]
 
 
 @pytest.fixture(scope="module")
