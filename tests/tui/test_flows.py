@@ -575,7 +575,7 @@ async def test_what_is_far_rests_and_keeps_its_place(
     async with make_app(runtime).run_test() as pilot:
         await settle(pilot)
         transcript = pilot.app.screen.query_one(Transcript)
-        for number in range(12):
+        for number in range(8):
             await send(pilot, settle, f"question {number}")
             runtime.answer_with(f"Answer {number}.\n\n" + "- a point\n" * 8)
             await settle(pilot)
