@@ -249,6 +249,7 @@ def test_settings_of_a_run() -> None:
     assert (found.learning.review, found.learning.lessons_per_night) == ("auto", 80)
     assert (found.sleep.schedule, found.sleep.idle_minutes) == ("", 0)
     assert found.training == given.training
+    assert found.agent.turn_tokens < given.agent.turn_tokens
 
 
 def test_nights_that_a_file_of_facts_needs(tmp_path: Path) -> None:
