@@ -25,9 +25,11 @@ from agent.sleep.train.blocks import Store, keep, store_name
 from agent.sleep.train.encode import Encoded, Encoder
 from agent.sleep.train.ewc import Fisher
 from agent.sleep.train.feed import Budget, compose, shuffled, stable_random, take
+from agent.sleep.train.optimizer import hold_by_distance, hold_by_fisher, make_optimizer, rate
 from agent.sleep.train.prepare import Prepared, Preparer
 from agent.sleep.train.recipe import kept, recipe
 from agent.sleep.train.rehearsal import rehearsal_order
+from agent.sleep.train.reporting import Reporter
 from agent.sleep.train.state import Standing
 from agent.sleep.train.step import Objective, Seen, chunks, fitting
 from agent.sleep.train.student import Student
@@ -36,9 +38,6 @@ from memory.adapter_files import adapter_digest
 _STORE_BYTES = 4 << 30
 # A lesson to be un-taught counts as done when no answer position is further than this from the base, nats.
 _UNTAUGHT = 0.1
-# Steps until the Fisher penalty's weight is set: before, nothing has moved.
-_EWC_AFTER = 5
-_EWC_SHARE = 0.1
 
 
 class Stopped(Exception):
@@ -66,12 +65,10 @@ class Trainer:
         `dtype` None takes what suits the device. Raises ModelError, LearningError."""
         self._job, self._settings, self._recipe = job, job.settings, recipe(job.settings)
         self._folder = folder
-        self._report = report
+        self._reporter = Reporter(report)
         self._stop = stop
         self._standing = Standing(splits=splits)
-        self._began = self._saved_at = time.monotonic()
-        self._earlier = 0.0
-        self._recent: list[tuple[int, float]] = []
+        self._saved_at = time.monotonic()
         self._new: list[Encoded] = []
         self._say("preparing", "loading the model")
         self._student = Student(
@@ -80,7 +77,7 @@ class Trainer:
         self._add_adapter()
         self._parameters = self._student.parameters()
         self._start = {name: value.detach().clone() for name, value in self._parameters.items()}
-        self._optimizer = _optimizer(list(self._parameters.values()), self._student.device, job)
+        self._optimizer = make_optimizer(list(self._parameters.values()), self._student.device, job)
         self._encode(items)
         self._store = None
         if job.cache is not None:
@@ -104,7 +101,7 @@ class Trainer:
         found = state.load(self._folder, self._parameters, self._optimizer)
         if found is not None:
             found.splits = max(found.splits, self._standing.splits)
-            self._standing, self._earlier = found, found.seconds
+            self._standing, self._reporter.earlier = found, found.seconds
         self._look_at_old()
         if found is None:
             self._checkpoint()
@@ -301,12 +298,15 @@ class Trainer:
             len(step),
             lambda: self._optimizer.zero_grad(set_to_none=True),
         )
-        self._penalties(loss)
+        if self._recipe.l2:
+            hold_by_distance(self._parameters, self._start, self._recipe.l2)
+        if self._fisher is not None:
+            hold_by_fisher(self._fisher, standing, loss)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._settings.clip)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise _NoNumber
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate(steps)
+            group["lr"] = rate(self._job, standing, steps)
         self._optimizer.step()
         new = {item.item.id for item in self._new}
         for one in seen:
@@ -317,36 +317,8 @@ class Trainer:
         standing.tokens += sum(one.encoded.tokens for one in step)
         standing.train_seconds += time.monotonic() - began
         standing.losses.append((standing.step, round(loss, 6)))
-        self._recent = [*self._recent[-19:], (standing.tokens, time.monotonic())]
         left = steps - standing.position + steps * (self._settings.passes - standing.turn - 1)
-        self._say("step", loss=loss, steps=standing.step + left)
-
-    def _penalties(self, loss: float) -> None:
-        """Add the gradients of what holds the adapter to its start."""
-        if self._recipe.l2:
-            with torch.no_grad():
-                for name, value in self._parameters.items():
-                    if value.grad is not None:
-                        value.grad.add_(value - self._start[name], alpha=2 * self._recipe.l2)
-        if self._fisher is not None:
-            standing = self._standing
-            penalty = self._fisher.penalty()
-            if not standing.ewc and standing.step >= _EWC_AFTER and penalty > 0:
-                standing.ewc = _EWC_SHARE * loss / float(penalty.detach())
-            if standing.ewc:
-                torch.autograd.backward(standing.ewc * penalty)
-
-    def _rate(self, steps: int) -> float:
-        """Short linear warm-up, then a cosine to a tenth, by whichever budget is used up most."""
-        standing, job = self._standing, self._job
-        done = (standing.turn + standing.position / steps) / self._settings.passes
-        if job.max_tokens:
-            done = max(done, standing.tokens / job.max_tokens)
-        if job.max_seconds:
-            done = max(done, standing.train_seconds / job.max_seconds)
-        warm = min(1.0, (standing.step + 1) / max(2, min(10, steps // 2)))
-        cosine = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return self._settings.learning_rate * standing.rate * warm * cosine
+        self._say("step", loss=loss, steps=left)
 
     def _go_back(self) -> None:
         """To the last checkpoint, with half the learning rate; once."""
@@ -368,7 +340,7 @@ class Trainer:
     # Saving and saying.
 
     def _checkpoint(self) -> None:
-        self._standing.seconds = self._earlier + time.monotonic() - self._began
+        self._standing.seconds = self._reporter.seconds
         state.save(self._folder, self._standing, self._parameters, self._optimizer)
         self._saved_at = time.monotonic()
         self._say("checkpoint")
@@ -383,7 +355,7 @@ class Trainer:
         every = max(1, len(standing.losses) // 300)
         return TrainResult(
             tokens=standing.tokens,
-            seconds=self._earlier + time.monotonic() - self._began,
+            seconds=self._reporter.seconds,
             train_seconds=standing.train_seconds,
             steps=standing.step,
             passes=standing.turn + (standing.position > 0),
@@ -402,33 +374,12 @@ class Trainer:
         loss: float = 0.0,
         steps: int = 0,
     ) -> None:
-        speed = 0.0
-        if len(self._recent) > 1:
-            (first, begin), (last, end) = self._recent[0], self._recent[-1]
-            speed = (last - first) / max(1e-6, end - begin)
-        self._report(
-            TrainProgress(
-                kind=kind,
-                text=text,
-                loss=loss,
-                step=self._standing.step,
-                steps=steps,
-                tokens=self._standing.tokens,
-                tokens_per_second=round(speed, 1),
-                known=len(self._known()),
-                lessons=len({item.lesson for item in self._new}),
-                seconds=round(self._earlier + time.monotonic() - self._began, 2),
-            )
+        self._reporter.say(
+            kind,
+            self._standing,
+            text,
+            loss=loss,
+            steps=steps,
+            known=len(self._known()),
+            lessons=len({item.lesson for item in self._new}),
         )
-
-
-def _optimizer(
-    parameters: list[torch.nn.Parameter], device: torch.device, job: TrainJob
-) -> torch.optim.Optimizer:
-    rate = job.settings.learning_rate
-    if device.type == "cuda" and job.quantization == "nf4":
-        import bitsandbytes
-
-        eight_bit: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(parameters, lr=rate, weight_decay=0.0)
-        return eight_bit
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, foreach=True)

@@ -227,3 +227,24 @@ async def test_scaling_an_adapter_scales_what_it_adds(job: TrainJob, tmp_path: P
     for name, tensor in before.items():
         assert (after[name] == tensor * (0.5 if ".lora_B." in name else 1)).all()
     _answers(job.base, tmp_path / "half", facts(1))
+
+
+async def test_killed_for_memory_it_goes_on_with_smaller_parts(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = _long(job)
+    real = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: real._replace(available=100 << 20))
+    killed: list[int] = []
+
+    def kill(said: TrainProgress) -> None:
+        if said.step == 3 and not killed:
+            worker = _worker_of(tmp_path)
+            assert worker is not None
+            killed.append(worker)
+            os.kill(worker, signal.SIGKILL)
+
+    result = await train(tmp_path, job, _hold(job), kill)
+    assert killed and result.digest
+    found = state.load_standing(tmp_path)
+    assert found is not None and found.splits == 2
