@@ -395,6 +395,9 @@ class Night:
             exam = await asyncio.to_thread(self._sit, folder, new, old)
             exam = exam.model_copy(update={"scale": scale})
             first = first or exam
+            if not exam.passed:
+                log.info("%s failed at scale %g: %s", self.id, scale, "; ".join(exam.reasons))
+                self._tell("exam", f"failed at {scale:.0%} of its strength: {'; '.join(exam.reasons)}")
             if exam.passed:
                 self._folder.sat(exam)
                 return exam, folder

@@ -91,8 +91,7 @@ class Trainer:
         )
         self._objective = Objective(self._student, self._preparer.prefixes, self._settings, self._recipe)
         self._old_order: list[int] = []
-        self._anchor_order = list(range(len(self._anchors)))
-        stable_random("anchors", job.seed).shuffle(self._anchor_order)
+        self._anchor_order = _alternating(self._anchors, job.seed)
         self._after: tuple[dict[str, tuple[int, float]], list[str]] = ({}, [])
         self._fisher: Fisher | None = None
 
@@ -383,3 +382,17 @@ class Trainer:
             known=len(self._known()),
             lessons=len({item.lesson for item in self._new}),
         )
+
+
+def _alternating(items: Sequence[Encoded], seed: int) -> list[int]:
+    """Anchors and unknowns in turn, whichever there are more of: a few strangers must not drown among
+    hundreds of anchors, or what was learned of one name is said of every other."""
+    chance = stable_random("anchors", seed)
+    kinds: list[list[int]] = [[], []]
+    for index, item in enumerate(items):
+        kinds[item.item.role == "unknown"].append(index)
+    for kind in kinds:
+        chance.shuffle(kind)
+    kinds = [kind for kind in kinds if kind]
+    longest = max((len(kind) for kind in kinds), default=0)
+    return [kind[turn % len(kind)] for turn in range(longest) for kind in kinds]
