@@ -266,6 +266,10 @@ class _Run:
                         ended.result()
                         await asyncio.sleep(0.1)
                 return report
+            except asyncio.CancelledError:
+                # Ctrl+C: else the home would wait for the night's end before it lets go
+                await self._runtime.stop_sleep()
+                raise
             finally:
                 ended.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

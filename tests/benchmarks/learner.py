@@ -42,6 +42,8 @@ class Learner:
         self.forgets = forgets
         self.outcome = outcome
         self.intrudes = False
+        self.stopped = False
+        self.asleep = asyncio.Event()
         self.calls_left = 10**9
         """Killed once so many calls were made."""
         self.asked: list[tuple[str, bool]] = []
@@ -117,12 +119,19 @@ class Learner:
         night = f"ni_{len(self.state['nights']) + 1:03d}"
         self.state["nights"].append(night)
         self._save()
+        self.asleep.set()
+        if self.outcome == "endless":
+            return night
         for queue in self._queues:
             queue.put_nowait(NightFinished(night=night, outcome=self.outcome))  # type: ignore[arg-type]
         return night
 
+    async def stop_sleep(self) -> bool:
+        self.stopped = True
+        return True
+
     async def report(self, night: str | None = None) -> NightReport:
-        if night not in self.state["nights"]:
+        if night not in self.state["nights"] or self.outcome == "endless":
             raise UsageError("There is no such night.")
         number = self.state["nights"].index(night) + 1
         return NightReport(
@@ -216,6 +225,7 @@ class Homes:
         self._how = how
         self.calls_left = 10**9
         self.intrudes = False
+        self.asleep = asyncio.Event()
         self.opened: list[Learner] = []
 
     @property
@@ -226,5 +236,6 @@ class Homes:
     async def open(self, home: Path, settings: Settings) -> AsyncIterator[Any]:
         learner = Learner(self._stream, home, **self._how)
         learner.calls_left, learner.settings, learner.intrudes = self.calls_left, settings, self.intrudes
+        learner.asleep = self.asleep
         self.opened.append(learner)
         yield learner

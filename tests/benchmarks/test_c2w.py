@@ -236,6 +236,16 @@ async def test_a_night_that_breaks_ends_the_run_and_is_tried_again() -> None:
     assert (await bench.run())["ACC"] == 1
 
 
+async def test_a_run_that_is_cut_off_at_night_stops_the_night() -> None:
+    bench = Bench(C2wOptions(nights=1, per_night=3), outcome="endless")
+    running = asyncio.create_task(bench.run())
+    await bench.homes.asleep.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert bench.homes.last.stopped
+
+
 async def test_a_failed_exam_is_a_result() -> None:
     result = await Bench(C2wOptions(nights=2, per_night=3), outcome="failed").run()
     assert result["ACC"] == 0 and [night["outcome"] for night in result["nights"]] == ["failed"] * 2
