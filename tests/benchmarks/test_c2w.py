@@ -382,7 +382,8 @@ def test_the_command(tmp_path: Path, by_rote: list[Homes]) -> None:
     assert not list((tmp_path / "cache" / "bench").iterdir())
 
     kept = CliRunner().invoke(bench, [*words, "--keep-home"], obj=Cli(tmp_path / "home"))
-    home = Path(kept.stderr.split("Home: ")[1].strip())
+    home = Path(kept.stdout.split("Home: ")[1].strip())
+    assert json.loads(json_file.read_text(encoding="utf-8"))["home"] == str(home)
     assert (home / "learner.json").exists()
     again = CliRunner().invoke(bench, [*words, "--keep-home"], obj=Cli(tmp_path / "home"))
     assert "Going on" in again.stderr and by_rote[-1].last.asked == []

@@ -98,17 +98,19 @@ def c2w(
     if session.begun:
         click.echo(f"Going on with the run in {session.folder}. Remove it to begin again.", err=True)
     result = asyncio.run(session.run(lambda line: click.echo(line, err=True)))
+    if keep_home:
+        result["home"] = str(session.home)
     if json_file is not None:
         _write_json(json_file, result)
     if plot_file is not None:
         from benchmarks.plot import draw
 
         draw(result, plot_file)
-    if keep_home:
-        click.echo(f"Home: {session.home}", err=True)
-    else:
+    if not keep_home:
         session.remove()
     _show(result)
+    if keep_home:
+        click.echo(f"Home: {session.home}")
 
 
 @click.command()
