@@ -75,6 +75,9 @@ def _train(folder: Path, stop: Callable[[], bool]) -> TrainResult:
     splits = int((folder / SPLITS).read_text()) if (folder / SPLITS).is_file() else 1
     result = Trainer(job, items, folder, say, stop, splits=splits).run()
     replace_file(folder / RESULT, result.model_dump_json().encode())
+    # Nobody needs what it went on from any more.
+    for path in folder.glob("*.safetensors"):
+        path.unlink(missing_ok=True)
     return result
 
 

@@ -7,6 +7,7 @@ whoever goes on. The store of later nights is read while a run goes on and added
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,10 +82,14 @@ def store_name(base: Path, first: int, top: int) -> str:
 
 
 def keep(blocks: Sequence[Path], store: Path, most_bytes: int) -> None:
-    """Move a finished run's blocks into the store; the oldest files go when it becomes too large."""
-    store.mkdir(parents=True, exist_ok=True)
-    for path in blocks:
-        path.replace(store / f"block-{path.stat().st_mtime_ns}-{path.name}")
+    """Move a finished run's blocks into the store; the oldest files go when it becomes too large.
+
+    The store only saves time: what cannot be moved is left where it is.
+    """
+    with contextlib.suppress(OSError):
+        store.mkdir(parents=True, exist_ok=True)
+        for path in blocks:
+            path.replace(store / f"block-{path.stat().st_mtime_ns}-{path.name}")
     files = sorted(store.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     total = sum(path.stat().st_size for path in files)
     while len(files) > 1 and total > most_bytes:

@@ -30,6 +30,8 @@ class Standing(BaseModel):
     """Passes finished."""
     position: int = 0
     """Steps made of the current pass."""
+    finished: bool = False
+    """No step is to come."""
     known: dict[str, bool] = {}
     """By item id: whether every answer token was above the threshold when last looked at."""
     resting: list[str] = []

@@ -104,10 +104,11 @@ class Trainer:
         self._look_at_old()
         if found is None:
             self._checkpoint()
-        while self._standing.turn < self._settings.passes:
+        while not self._standing.finished:
             try:
-                if not self._pass() or self._all_known():
-                    break
+                whole = self._pass()
+                last = self._standing.turn == self._settings.passes
+                self._standing.finished = not whole or last or self._all_known()
             except _NoNumber:
                 self._go_back()
         return self._finish()

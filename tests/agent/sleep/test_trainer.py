@@ -12,7 +12,7 @@ import torch
 
 from agent.errors import LearningError
 from agent.sleep.items import TrainItem, TrainJob, TrainProgress, TrainResult
-from agent.sleep.train import state
+from agent.sleep.train import state, trainer
 from agent.sleep.train.step import Objective
 from agent.sleep.train.trainer import Stopped, Trainer
 from tests.agent.sleep.conftest import TOOL, facts, item
@@ -70,6 +70,24 @@ def test_a_stopped_run_goes_on_to_the_same_digest(job: TrainJob, tmp_path: Path,
     )
     steps = sum(one.kind == "step" for one in said)
     assert steps == whole.steps > 12
+
+
+def test_a_run_that_fails_at_its_very_end_makes_no_further_step(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = _run(job, facts(2), tmp_path / "whole")
+    assert whole.passes < job.settings.passes
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "write_adapter", full)
+        with pytest.raises(OSError, match="No space left"):
+            _run(job, facts(2), tmp_path / "parts")
+    parts, said = _run(job, facts(2), tmp_path / "parts")
+    assert parts.digest == whole.digest and parts.steps == whole.steps
+    assert not any(one.kind == "step" for one in said)
 
 
 def test_another_seed_gives_another_adapter(job: TrainJob, tmp_path: Path) -> None:
