@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from agent.logistic import Logistic, load
-from agent.told import asks_to_keep, corrects, says_something, sentences, topic
+from agent.told import asks_to_keep, corrects, recants, says_something, sentences, topic
 from agent.vetoes import vetoes as find_vetoes
 from memory.types import Episode, SignalSummary
 from memory.verdict import GateSignals, Verdict, VerdictKind
@@ -119,7 +119,7 @@ def scored_verdict(
         reasons = [f"It must not be learned: {'; '.join(vetoes)}.", *reasons]
         kind: VerdictKind = "remember"
     elif signals.asked_to_keep or signals.corrected:
-        why = "You asked to remember this." if signals.asked_to_keep else "You corrected the agent."
+        why = "You asked to remember this." if signals.asked_to_keep else "You corrected something."
         kind, score, reasons = "write", max(score, _SCORES["asked"]), [why, *reasons]
     elif score >= threshold:
         kind = "write"
@@ -173,7 +173,7 @@ def _cheap(episode: Episode, signals: GateSignals, told: bool) -> tuple[VerdictK
         reasons.append(f"Much the same came up {times} before.")
     rated_bad = bool(episode.feedback) and episode.feedback[-1].rating == "bad"
     if signals.corrected:
-        return "write", _SCORES["corrected"], ["You corrected the agent.", *reasons]
+        return "write", _SCORES["corrected"], ["You corrected something.", *reasons]
     if signals.asked_to_keep:
         return "write", _SCORES["asked"], ["You asked to remember this.", *reasons]
     if episode.undone:
@@ -230,7 +230,7 @@ def _sentence(topic: str, signals: GateSignals) -> str:
         case "surprise" if signals.surprise is not None:
             return f"Its words surprise the model by {signals.surprise:+.1f} standard deviations"
         case "corrected" if signals.corrected:
-            return "You corrected the agent"
+            return "You corrected something"
         case "recovered" if signals.recovered:
             return "A tool call failed first and succeeded later"
         case "passing" if signals.passing:
@@ -249,8 +249,10 @@ def _said(episode: Episode) -> list[str]:
 def _corrected(episode: Episode) -> bool:
     if any(given.rating == "bad" and given.text.strip() for given in episode.feedback):
         return True
-    # later messages answer what the agent said; the first one cannot correct anything
-    return any(corrects(turn.user.content) for turn in episode.turns[1:])
+    # later messages answer what the agent said; the first one can only correct what the user said once
+    if any(corrects(turn.user.content) for turn in episode.turns[1:]):
+        return True
+    return any(recants(turn.user.content) for turn in episode.turns)
 
 
 def _recovered(episode: Episode) -> bool:

@@ -31,6 +31,19 @@ _CORRECTS = regex.compile(
     r"|you(?:'re| are|r) (?:wrong|mistaken)|you got (?:it|that) wrong"
     r"|i meant|i mean\b|correction\b|scratch that|actually\b(?!.*\?))"
 )
+_RECANTS = regex.compile(
+    r"(?i)\b(?:i|we) (?:was|were|am|are|had|have|got|noted|read|wrote|said|told|spelled|heard|called|typed)\b"
+    r"[^.!?\n]{0,30}?\b(?:wrong(?:ly)?|mistaken|mixed up|confused)\b"
+    r"|\b(?:i|we) (?:\w+ )?(?:misremember|misread|misheard|misspoke|misstated|confus|mistook|mixed)\w*"
+    r"[^.!?\n]{0,20}?(?:\b(?:up|two|something|with|the|said|called|named)\b|:)"
+    r"|\bcorrection\b|\bcorrect myself\b|\bcorrect what i said\b|\bmy mistake\b|\bmistake of mine\b"
+    r"|\bon my part\b|\bwas thinking of (?:another|someone|something|a different)\b|\bthan i (?:said|told)\b"
+    r"|\bi take (?:that )?back\b|\bit (?:was|is) not [^.!?\n]{1,40}?[:;]|^\W*not [^.!?\n]{1,40}?[:;,]"
+    r"|\bscratch that\b"
+)
+_DENIES = frozenset(
+    ("not", "never", "instead", "wrong", "wrongly", "mistake", "mistaken", "longer", "rather")
+)
 _OPENING = r"(?i)^\W*(?:(?:and|but|so|ok(?:ay)?|hey|hi|hello|please|well|then|now|also|next|just)[, ]+)*"
 _ASKS = regex.compile(
     rf"{_OPENING}(?:who|what|when|where|which|whose|whom|why|how|is|are|was|were|do|does|did|can|could|will"
@@ -48,7 +61,8 @@ _IMPERATIVE = regex.compile(
     r"|compute|calculate|update|install|download|generate|implement|refactor|edit|put|set|save|use|try|do|go"
     r"|stop|continue|start|answer|describe|compare|draw|plan|suggest|give|take|get|send|call|say|tell|help"
     r"|turn|merge|split|format|clean|append|insert|extract|parse|debug|execute|repeat|undo|name|spell|wrap"
-    r"|reply|correct|only|pick|choose|finish|complete|rewrite|rephrase|sum|think|imagine|let|recommend|invent|subtract|divide|multiply|begin|review|analy[sz]e)\b"
+    r"|reply|correct|only|pick|choose|finish|complete|rewrite|rephrase|sum|think|imagine|let|recommend|invent"
+    r"|subtract|divide|multiply|begin|review|analy[sz]e)\b"
 )
 _MOMENT = regex.compile(
     r"(?i)\b(?:today|tonight|yesterday|tomorrow|just now|right now|at the moment|soon|again|about to"
@@ -80,6 +94,20 @@ def asks_to_keep(text: str) -> bool:
 def corrects(text: str) -> bool:
     """Whether a message that answers the agent begins by correcting it."""
     return bool(_CORRECTS.search(text))
+
+
+def recants(text: str) -> bool:
+    """Whether the user takes back something they said themselves."""
+    return bool(_RECANTS.search(text))
+
+
+def denies(text: str, value: str) -> bool:
+    """Whether a text names a value and says that it is not so: "in Lund, not in Oakmere"."""
+    said = [word.casefold() for word in words(text)]
+    wanted = [word.casefold() for word in words(value)]
+    if not wanted or not any(said[i : i + len(wanted)] == wanted for i in range(len(said))):
+        return False
+    return recants(text) or not _DENIES.isdisjoint(said)
 
 
 def of_the_moment(text: str) -> bool:

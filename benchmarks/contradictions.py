@@ -109,6 +109,7 @@ def run(model: Model, embedder: Embedder | None, fit_weights: bool = False) -> d
             )
             for p, found in zip(pairs, near, strict=True)
         ],
+        embedder,
         model,
     )
     if fit_weights:

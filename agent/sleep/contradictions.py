@@ -9,6 +9,7 @@ one by the newer without asking; whatever is likely but not sure is to be shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,8 @@ from weakref import WeakKeyDictionary
 from agent.logistic import Logistic, load
 from agent.model.base import Model
 from agent.sleep.agree import words
-from agent.sleep.pair_words import overlap, pair_figures
+from agent.sleep.pair_words import PairWords, overlap
+from agent.told import denies
 from memory.embed import Embedder
 from memory.learning import Lesson
 from memory.record import Record
@@ -91,13 +93,14 @@ def contradictions(
         )
         for index, closeness in near
     ]
-    # who corrects says that something earlier is wrong; it only has to be found
-    sure = LIKELY if new.kind == "correction" or new.verdict.signals.corrected else SURE
-    found = [
-        Contradiction(lesson=others[index], probability=chance, sure=chance >= sure)
-        for (index, _), chance in zip(near, judge(pairs, model), strict=True)
-        if chance >= LIKELY
-    ]
+    corrects = new.kind == "correction" or new.verdict.signals.corrected
+    found = []
+    for (index, _), chance in zip(near, judge(pairs, embedder, model), strict=True):
+        # who corrects, or denies what was said, wants something replaced: it only has to be found
+        told = corrects or denies(new.span, _value(others[index]))
+        if chance >= LIKELY:
+            sure = chance >= (LIKELY if told else SURE)
+            found.append(Contradiction(lesson=others[index], probability=chance, sure=sure))
     return sorted(found, key=lambda each: -each.probability)
 
 
@@ -116,17 +119,52 @@ def candidates(statement: str, known: Sequence[str], embedder: Embedder | None) 
     return sorted(close, key=lambda pair: -pair[1])[:_CANDIDATES]
 
 
-def judge(pairs: Sequence[Pair], model: Model) -> list[float]:
+def judge(pairs: Sequence[Pair], embedder: Embedder | None, model: Model) -> list[float]:
     """The probability that each pair cannot both be true. Raises ModelError."""
     weights = fitted()
-    return [weights.probability(values) for values in figures(pairs, model)]
+    return [weights.probability(values) for values in figures(pairs, embedder, model)]
 
 
-def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, float | None]]:
+def figures(pairs: Sequence[Pair], embedder: Embedder | None, model: Model) -> list[dict[str, float | None]]:
     """What the regression sees of each pair."""
-    return [
-        pair_figures(pair.earlier, pair.newer, pair.closeness, pair.subjects, pair.values) for pair in pairs
-    ]
+    found: list[dict[str, float | None]] = []
+    for pair in pairs:
+        lie = PairWords.of(pair.earlier, pair.newer, pair.subjects, pair.values)
+        frame, mentioned = _frames(pair, embedder)
+        found.append(
+            {
+                "cosine": pair.closeness,
+                "end": lie.end,
+                "negated": float(lie.negated),
+                "over": float(lie.over),
+                "past": float(lie.past),
+                "other": float(lie.other),
+                "mine": float(lie.mine),
+                "had": float(lie.had),
+                # the same said again, and the same denied
+                "echo": float(lie.had and not lie.negated),
+                "denial": float(lie.negated and not lie.other),
+                "frame": frame,
+                "opening": frame * lie.start,
+                "mentioned": mentioned,
+            }
+        )
+    return found
+
+
+def _frames(pair: Pair, embedder: Embedder | None) -> tuple[float, float]:
+    """How alike the two are without what they say (whether the same is spoken of), and how near the newer
+    one is to what the earlier one said."""
+    old, new = _frame(pair.earlier, pair.values[0]), _frame(pair.newer, pair.values[1])
+    said = pair.values[0] or pair.earlier
+    if embedder is None:
+        return overlap(old, new), overlap(said, pair.newer)
+    vectors = _embedded(embedder, [old, new, said, pair.newer])
+    return float(vectors[0] @ vectors[1]), float(vectors[2] @ vectors[3])
+
+
+def _frame(text: str, value: str) -> str:
+    return re.sub(re.escape(value), "something", text, count=1, flags=re.IGNORECASE) if value else text
 
 
 def _value(lesson: Lesson) -> str:

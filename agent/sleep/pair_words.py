@@ -1,7 +1,7 @@
 """How the words of two statements lie to each other: what an update or a denial of the same thing looks like.
 
-Little words and positions only; no topic, relation or subject is named here. Each figure is a number that a
-regression weighs (`agent.sleep.contradictions`); none decides anything by itself.
+Little words and positions only; no topic, relation or subject is named here. None of this decides anything by
+itself: a regression weighs it (`agent.sleep.contradictions`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from agent.sleep.agree import words
 from memory.hits import STOP_WORDS
+from memory.record import Record
 
 _NEGATIONS = """
     no not never neither nor none nothing nobody without cannot forbidden stopped cancelled left gave
 """
 _OVER = "now today instead longer anymore moved changed replaced switched"
-_ADDED = "also too as well another both"
 _PAST = "was were did had used formerly once until before ago first"
 _OWN = "i my we our"
 # Where a statement's subject ends: at a little verb, or at a word that looks like one
@@ -27,54 +27,51 @@ _VERB = re.compile(r"[a-z][a-z'’-]*(?:s|ed)")
 _SUBJECT_WORDS = 8
 
 
-def pair_figures(
-    earlier: str,
-    newer: str,
-    cosine: float,
-    subjects: tuple[str, str] = ("", ""),
-    values: tuple[str, str] = ("", ""),
-) -> dict[str, float | None]:
-    """Figures of a pair. `subjects`, `values`: what each is about and what it says of it, in its own words;
-    guessed where empty (a value as the last content word).
+class PairWords(Record):
+    """How the words of an earlier and a newer statement lie to each other."""
 
-    - cosine: of the two embeddings
-    - nothing_new: one says no content word that the other lacks
-    - start, end: share of the shorter one's words, from its beginning or its end, that both have
-    - numbers: both name numbers, and not the same
-    - negated: one denies and the other does not
-    - over, added: the newer one has words of replacing, of adding
-    - past: only the newer one (1) or only the earlier one (-1) tells of the past
-    - other: each one's subject is a stranger to the other; narrower: only one's is
-    - mine: one is about the user and the other is not
-    - kept, denied: the newer one has the earlier one's value, and denies nothing, or something
-    - had: the earlier one has the newer one's value
-    """
-    old, new = words(earlier), words(newer)
-    old_stems, new_stems = [stem(word) for word in old], [stem(word) for word in new]
-    shorter = max(1, min(len(old), len(new)))
-    old_content, new_content = _content(old_stems), _content(new_stems)
-    old_numbers, new_numbers = _numbers(old), _numbers(new)
-    old_strange = bool(_subject(earlier, subjects[0]) - set(new_stems))
-    new_strange = bool(_subject(newer, subjects[1]) - set(old_stems))
-    kept = _value(old_stems, values[0]) <= set(new_stems)
-    denies = _any(new, _NEGATIONS)
-    return {
-        "cosine": cosine,
-        "nothing_new": float(new_content <= old_content or old_content <= new_content),
-        "start": _shared_start(old_stems, new_stems) / shorter,
-        "end": _shared_start(old_stems[::-1], new_stems[::-1]) / shorter,
-        "numbers": float(bool(old_numbers and new_numbers) and old_numbers != new_numbers),
-        "negated": float(_any(old, _NEGATIONS) != _any(new, _NEGATIONS)),
-        "over": float(_any(new, _OVER)),
-        "added": float(_any(new, _ADDED)),
-        "past": float(_any(new, _PAST)) - float(_any(old, _PAST)),
-        "other": float(old_strange and new_strange),
-        "narrower": float(old_strange != new_strange),
-        "mine": float(_any(old[:1], _OWN) != _any(new[:1], _OWN)),
-        "kept": float(kept and not denies),
-        "had": float(_value(new_stems, values[1]) <= set(old_stems)),
-        "denied": float(kept and denies),
-    }
+    start: float
+    """Share of the shorter one's words, from the beginning, that both have, in [0, 1]."""
+    end: float
+    """The same from the end."""
+    negated: bool
+    """One denies and the other does not."""
+    over: bool
+    """The newer one has words of replacing."""
+    past: int
+    """Only the newer one (1) or only the earlier one (-1) tells of the past."""
+    other: bool
+    """What each one is about is a stranger to the other."""
+    mine: bool
+    """One is about the user and the other is not."""
+    had: bool
+    """The earlier one has the newer one's value."""
+
+    @classmethod
+    def of(
+        cls,
+        earlier: str,
+        newer: str,
+        subjects: tuple[str, str] = ("", ""),
+        values: tuple[str, str] = ("", ""),
+    ) -> PairWords:
+        """`subjects`, `values`: what each is about and what it says of it, in its own words; guessed where
+        empty (a value as the last content word)."""
+        old, new = words(earlier), words(newer)
+        old_stems, new_stems = [stem(word) for word in old], [stem(word) for word in new]
+        shorter = max(1, min(len(old), len(new)))
+        old_strange = bool(_subject(earlier, subjects[0]) - set(new_stems))
+        new_strange = bool(_subject(newer, subjects[1]) - set(old_stems))
+        return cls(
+            start=_shared_start(old_stems, new_stems) / shorter,
+            end=_shared_start(old_stems[::-1], new_stems[::-1]) / shorter,
+            negated=_any(old, _NEGATIONS) != _any(new, _NEGATIONS),
+            over=_any(new, _OVER),
+            past=int(_any(new, _PAST)) - int(_any(old, _PAST)),
+            other=old_strange and new_strange,
+            mine=_any(old[:1], _OWN) != _any(new[:1], _OWN),
+            had=_value(new_stems, values[1]) <= set(old_stems),
+        )
 
 
 def overlap(one: str, other: str) -> float:
@@ -109,10 +106,6 @@ def _value(stems: Sequence[str], named: str) -> frozenset[str]:
 
 def _content(stems: Sequence[str]) -> frozenset[str]:
     return frozenset(stems) - _STOP_STEMS
-
-
-def _numbers(tokens: Sequence[str]) -> frozenset[str]:
-    return frozenset(token for token in tokens if any(char.isdigit() for char in token))
 
 
 def _any(tokens: Sequence[str], listed: str) -> bool:

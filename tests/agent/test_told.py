@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.told import asks_to_keep, corrects, of_the_moment, says_something, sentences
+from agent.told import asks_to_keep, corrects, denies, of_the_moment, recants, says_something, sentences
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,32 @@ def test_corrections(text: str, is_one: bool) -> None:
 )
 def test_requests_to_keep(text: str, is_one: bool) -> None:
     assert asks_to_keep(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("I was wrong about the port.", True),
+        ("Small correction: the meeting is at ten.", True),
+        ("I mixed up two people: Ida has the dog.", True),
+        ("Sorry, my mistake, it is the blue one.", True),
+        ("I misread the label.", True),
+        ("It was not Lund: it was Oakmere.", True),
+        ("The answer was wrong on page 3.", False),
+        ("I mix flour and water.", False),
+        ("It is correct.", False),
+        ("Nothing was wrong with the car.", False),
+    ],
+)
+def test_taking_back_what_one_said(text: str, is_one: bool) -> None:
+    assert recants(text) is is_one
+
+
+def test_denying_a_value() -> None:
+    assert denies("She lives in Lund, not in Oakmere.", "Oakmere")
+    assert denies("I was wrong, the dog is Rex and Mox is the cat.", "Mox")
+    assert not denies("She lives in Lund.", "Oakmere") and not denies("She lives in Oakmere.", "Oakmere")
+    assert not denies("She does not live there.", "")
 
 
 @pytest.mark.parametrize(

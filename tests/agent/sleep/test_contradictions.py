@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.model.fake import FakeModel
 from agent.sleep.contradictions import LIKELY, Contradiction, candidates, contradictions
-from agent.sleep.pair_words import overlap, pair_figures
+from agent.sleep.pair_words import PairWords, overlap
 from memory.learning import Lesson, LessonKind, Phrasing
 from memory.types import Message
 from memory.verdict import GateSignals, Verdict
@@ -87,6 +87,13 @@ def test_a_correction_needs_only_to_find_what_it_corrects() -> None:
     assert told.sure and kind.sure
 
 
+def test_denying_the_earlier_value_settles_it() -> None:
+    lesson = _lesson("new", "Orlin Vask lives in Merrigate.", "Orlin Vask", "Merrigate")
+    said = lesson.model_copy(update={"span": "Orlin Vask lives in Merrigate, not in Tarsova"})
+    (found,) = _found(said)
+    assert found.sure
+
+
 def test_procedures_contradict_nothing() -> None:
     assert _found(_lesson("new", "Orlin Vask lives in Merrigate.", kind="procedure")) == []
     known = [_lesson("old", "Orlin Vask lives in Tarsova.", kind="procedure")]
@@ -106,17 +113,17 @@ def test_only_near_statements_are_candidates_nearest_first() -> None:
 texts = st.text(max_size=120)
 
 
-@given(texts, texts, st.floats(-1, 1), st.tuples(texts, texts), st.tuples(texts, texts))
-def test_any_pair_has_figures(
-    earlier: str, newer: str, closeness: float, subjects: tuple[str, str], values: tuple[str, str]
+@given(texts, texts, st.tuples(texts, texts), st.tuples(texts, texts))
+def test_any_pair_can_be_compared(
+    earlier: str, newer: str, subjects: tuple[str, str], values: tuple[str, str]
 ) -> None:
-    figures = pair_figures(earlier, newer, closeness, subjects, values)
-    assert all(value is not None and -1 <= value <= 1 for value in figures.values())
+    lie = PairWords.of(earlier, newer, subjects, values)
+    assert 0 <= lie.start <= 1 and 0 <= lie.end <= 1 and -1 <= lie.past <= 1
     assert 0 <= overlap(earlier, newer) <= 1
-    assert set(figures) == set(pair_figures("A b.", "C d.", 0.5))
 
 
 @given(texts)
 def test_a_statement_and_itself_lie_on_each_other(text: str) -> None:
-    figures = pair_figures(text, text, 1.0)
-    assert figures["nothing_new"] == 1 and figures["negated"] == figures["numbers"] == figures["other"] == 0
+    lie = PairWords.of(text, text)
+    assert not (lie.negated or lie.other or lie.mine or lie.past)
+    assert lie.start in (0, 1) and lie.had
