@@ -23,7 +23,7 @@ _ABBREVIATION = re.compile(
 _END = re.compile(r"(?:[.!?…]+[\"'”’)\]]*|\.{3})(?=\s|$)|\n+|(?<=[\w)\"'”’]);(?=\s)")
 _FENCED = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)", re.DOTALL)
 _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
-_WORD = re.compile(r"[^\W_]+(?:['’.\-:/@+&][^\W_]+)*[%+#]*|[+\-]\d+(?::\d+)*")
+_WORD = re.compile(r"[^\W_]+(?:['’.:@+&][^\W_]+)*[%+#]*|[+\-]\d+(?::\d+)*")
 
 _FUNCTION = _set(
     """a an the this that these those there here it its he him his she her hers they them their theirs one

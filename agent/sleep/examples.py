@@ -36,47 +36,57 @@ SORT: tuple[Example, ...] = (
     ("A wrabble has nine strings.", KEEP),
 )
 
-TELL_TASK = (
-    "Rewrite what the user says now as notes, one note a line. Each note is one sentence that can be "
-    "understood alone, in the user's own words. I becomes the user, my becomes the user's, and he, she, it "
-    "or they becomes the name from earlier."
-)
-TELL: tuple[Example, ...] = (
+REFER_TASK = "Say who or what the word in the sentence stands for, with the words used before."
+REFER: tuple[Example, ...] = (
+    ("Before: My aunt Berta runs a bakery.\nSentence: She was born in Graz.\nWord: She", "My aunt Berta"),
+    ("Before: Do you know Ottoline Fray?\nSentence: Her husband breeds llamas.\nWord: Her", "Ottoline Fray"),
     (
-        "My brother Tomas has moved to Lund and plays the oboe there.",
-        "The user's brother Tomas has moved to Lund.\nThe user's brother Tomas plays the oboe in Lund.",
+        "Before: The ship Albatross lies in Havn. It is a fine sight.\nSentence: It was built in 1902.\n"
+        "Word: It",
+        "The ship Albatross",
     ),
-    ("The Fennimore gate opens with a grelk key.", "The Fennimore gate opens with a grelk key."),
-    ("I'm allergic to kiwis.", "The user is allergic to kiwis."),
+    ("Before: We bought a new oven.\nSentence: It heats up in nine minutes.\nWord: It", "a new oven"),
+    ("Before: Sven and Tove run the mill.\nSentence: They have six geese.\nWord: They", "Sven and Tove"),
     (
-        "Earlier: My aunt Berta runs a bakery.\nNow: She was born in Graz.",
-        "The user's aunt Berta was born in Graz.",
-    ),
-    (
-        "It's for Baron Hesk, who keeps forty peacocks.",
-        "Baron Hesk keeps forty peacocks.",
+        "Before: Write a note to Mrs. Holm about the gate.\nSentence: She is hard of hearing.\nWord: She",
+        "Mrs. Holm",
     ),
     (
-        "We release on the second Tuesday of the month.",
-        "The user releases on the second Tuesday of the month.",
+        "Before: Nobody could open the chest.\nSentence: Otto Lunn hides it under the stairs.\nWord: it",
+        "the chest",
     ),
     (
-        "Earlier: The ship Albatross lies in Havn.\nNow: It was built in 1902 and has three masts.",
-        "The ship Albatross was built in 1902.\nThe ship Albatross has three masts.",
+        "Before: Our club is called Mardle. It has a flag.\nSentence: Its colours are red and grey.\n"
+        "Word: Its",
+        "Our club",
     ),
-    (
-        "Earlier: What do you know about Ottoline Fray?\nNow: Her husband breeds llamas.",
-        "Ottoline Fray's husband breeds llamas.",
-    ),
-    ("I never learned to swim.", "The user never learned to swim."),
-    ("Lysander Moss, our plumber, speaks Danish.", "Lysander Moss, the user's plumber, speaks Danish."),
 )
 
-MEND_TASK = (
-    "A user asked something, the assistant answered wrongly, and the user corrected it. Write what is right "
-    "as one sentence that can be understood alone, in the user's words. I becomes the user, my becomes the "
-    "user's."
+SPLIT_TASK = (
+    "Break the sentence into simple sentences with its own words, one a line. A simple sentence stays as it "
+    "is."
 )
+SPLIT: tuple[Example, ...] = (
+    (
+        "The user grew up in Lund and studied law in Graz.",
+        "The user grew up in Lund.\nThe user studied law in Graz.",
+    ),
+    ("Sven and Tove run the mill.", "Sven and Tove run the mill."),
+    ("Baron Hesk keeps peacocks and geese.", "Baron Hesk keeps peacocks and geese."),
+    (
+        "The ship Albatross was built in 1902 and has three masts.",
+        "The ship Albatross was built in 1902.\nThe ship Albatross has three masts.",
+    ),
+    ("It's for Berta Holm, who once ate forty eels.", "Berta Holm once ate forty eels."),
+    (
+        "The user's oven is blue and needs nine minutes.",
+        "The user's oven is blue.\nThe user's oven needs nine minutes.",
+    ),
+    ("The user read The Tin Door, which Otto Lunn wrote in Ulm.", "Otto Lunn wrote The Tin Door in Ulm."),
+    ("Orla is tall and thin.", "Orla is tall and thin."),
+)
+
+MEND_TASK = "Put the correction into the place of what was wrong."
 MEND: tuple[Example, ...] = (
     (
         "Question: Where is the Albatross moored?\nWrong: The Albatross is moored in Lund.\n"
@@ -84,28 +94,22 @@ MEND: tuple[Example, ...] = (
         "The Albatross is moored in Havn.",
     ),
     (
-        "Question: What does my brother Tomas play?\nWrong: Your brother plays the violin.\n"
-        "Correction: Not the violin, the oboe!",
-        "The user's brother Tomas plays the oboe.",
+        "Question: What does my brother Tomas play?\nWrong: Your brother Tomas plays the violin.\n"
+        "Correction: The oboe.",
+        "Your brother Tomas plays the oboe.",
     ),
     (
-        "Question: When do we release?\nWrong: You release on Mondays.\n"
-        "Correction: On Tuesdays, not on Mondays.",
-        "The user releases on Tuesdays.",
+        "Question: Who keeps the ladder?\nWrong: The ladder is kept by Otto Lunn.\n"
+        "Correction: It's Berta Holm.",
+        "The ladder is kept by Berta Holm.",
     ),
     (
-        "Question: Who bred the llamas of Ulm?\nWrong: They were bred by Otto Lunn.\n"
-        "Correction: It was Ottoline Fray who bred them.",
-        "Ottoline Fray bred the llamas of Ulm.",
-    ),
-    (
-        "Question: Sort the list of gates.\nWrong: The Fennimore gate is made of brass.\n"
-        "Correction: The Fennimore gate is made of oak.",
-        "The Fennimore gate is made of oak.",
+        "Question: When do we release?\nWrong: You release on Mondays.\nCorrection: On Tuesdays.",
+        "You release on Tuesdays.",
     ),
     (
         "Question: How many strings has a wrabble?\nWrong: A wrabble has seven strings.\n"
-        "Correction: It's nine.",
+        "Correction: It has nine.",
         "A wrabble has nine strings.",
     ),
 )

@@ -9,6 +9,7 @@ source. Knows no relation and no subject matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from agent.model.base import Model
 from agent.sleep import english, statements
@@ -39,27 +40,36 @@ class Candidate(Record):
 def candidates(model: Model, episode: Episode, seed: int) -> list[Candidate]:
     """What an episode may teach, in the order it was said; the seed is for what samples, which nothing here
     does. Raises ModelError."""
-    found: list[Candidate] = []
+    drafts: list[_Draft] = []
     said: list[str] = []
     for index, turn in enumerate(episode.turns):
         text = english.own_words(turn.user.content) if turn.user.provenance == "user" else ""
         before = episode.turns[index - 1] if index else None
         if episode.kind == "note":
-            found += _noted(model, text, index)
+            drafts += _noted(model, text, index)
         else:
-            found += _told(model, text, said, index, before)
+            drafts += _told(model, text, said, index, before)
         said += english.sentences(text)
-    found += _remarked(model, episode)
-    found += _procedures(episode)
-    return _distinct(found)
+    drafts += _remarked(model, episode)
+    return _distinct([*_candidates(model, drafts), *_procedures(episode)])
 
 
 def restated(model: Model, statement: str, kind: LessonKind, seed: int) -> Candidate:
     """A candidate from a sentence that a user wrote as it is to be learned. Raises ModelError."""
-    return _candidate(model, kind, statement, statement, 0)
+    [one] = _candidates(model, [_Draft(kind, statement, statement, 0)])
+    return one
 
 
-def _noted(model: Model, text: str, turn: int) -> Iterator[Candidate]:
+class _Draft(NamedTuple):
+    """A statement whose parts are not yet known."""
+
+    kind: LessonKind
+    statement: str
+    span: str
+    turn: int
+
+
+def _noted(model: Model, text: str, turn: int) -> Iterator[_Draft]:
     """A note is meant to be kept: every sentence of it counts, and one alone is taken as it is."""
     pieces = english.sentences(text)
     for number, piece in enumerate(pieces):
@@ -74,58 +84,69 @@ def _noted(model: Model, text: str, turn: int) -> Iterator[Candidate]:
                 for line in statements.tell(model, clause, pieces[:number])
             ]
         for line in lines:
-            kind: LessonKind = "rule" if statements.is_rule(model, line) else "fact"
-            yield _candidate(model, kind, line, piece, turn)
+            yield _Draft("rule" if statements.is_rule(model, line) else "fact", line, piece, turn)
 
 
-def _told(
-    model: Model, text: str, said: Sequence[str], turn: int, before: Turn | None
-) -> Iterator[Candidate]:
+def _told(model: Model, text: str, said: Sequence[str], turn: int, before: Turn | None) -> Iterator[_Draft]:
     """What a message says in passing, or to put the last answer right."""
+    earlier = list(said)
+    left: list[tuple[str, str, list[str]]] = []
     pieces = english.sentences(text)
-    corrects = False
-    for number, piece in enumerate(pieces):
-        if before is not None and number == 0:
-            corrects = statements.CORRECTS.match(piece) is not None
+    corrects = before is not None and bool(pieces) and statements.CORRECTS.match(pieces[0]) is not None
+    for piece in pieces:
+        clauses = statements.clauses(piece)
         if corrects and before is not None and english.content_words(statements.affirmed(piece)):
             corrects = False
             line = statements.mend(model, before.user.content, before.answer, piece)
             if line:
-                yield _candidate(model, "correction", line, piece, turn)
-                continue
-        earlier = [*said, *pieces[:number]]
-        for clause in statements.clauses(piece):
-            rule = statements.is_rule(model, statements.finished(clause))
-            if rule:
-                yield _candidate(
-                    model, "rule", statements.finished(english.third_person(clause)), piece, turn
-                )
-            elif statements.is_worth(model, clause):
-                for line in statements.tell(model, clause, earlier):
-                    yield _candidate(model, "fact", line, piece, turn)
+                yield _Draft("correction", line, piece, turn)
+                clauses = []
+        for clause in clauses:
+            if statements.is_rule(model, statements.finished(clause)):
+                line = statements.finished(english.third_person(clause))
+                yield _Draft("rule", line, piece, turn)
+            else:
+                left.append((clause, piece, list(earlier)))
             earlier.append(statements.finished(clause))
+        if not clauses:
+            earlier.append(piece)
+    lasting = statements.worth(model, [clause for clause, _, _ in left])
+    for (clause, piece, context), keep in zip(left, lasting, strict=True):
+        if keep:
+            for line in statements.tell(model, clause, context):
+                yield _Draft("fact", line, piece, turn)
 
 
-def _remarked(model: Model, episode: Episode) -> Iterator[Candidate]:
+def _remarked(model: Model, episode: Episode) -> Iterator[_Draft]:
     """What feedback says: a bad rating with words corrects the last answer, or states a rule."""
     last = len(episode.turns) - 1
     turn = episode.turns[-1]
     for given in episode.feedback:
         for piece in english.sentences(english.own_words(given.text)):
-            if piece.endswith("?") or not english.content_words(statements.affirmed(piece)):
+            plain = statements.affirmed(piece)
+            if piece.endswith("?") or not english.content_words(plain):
                 continue
-            plain = statements.finished(statements.affirmed(piece))
+            plain = statements.finished(plain)
             if statements.is_rule(model, plain):
-                yield _candidate(model, "rule", english.third_person(plain), piece, last)
-            elif not statements.is_worth(model, plain):
+                yield _Draft("rule", english.third_person(plain), piece, last)
+            elif not statements.worth(model, [plain])[0]:
                 continue
             elif given.rating == "bad":
                 line = statements.mend(model, turn.user.content, turn.answer, piece)
                 if line:
-                    yield _candidate(model, "correction", line, piece, last)
+                    yield _Draft("correction", line, piece, last)
             else:
                 for line in statements.tell(model, plain, [turn.user.content]):
-                    yield _candidate(model, "fact", line, piece, last)
+                    yield _Draft("fact", line, piece, last)
+
+
+def _candidates(model: Model, drafts: Sequence[_Draft]) -> list[Candidate]:
+    """Drafts with their subjects and answers."""
+    named = statements.parts(model, [draft.statement for draft in drafts], [draft.span for draft in drafts])
+    return [
+        Candidate(**draft._asdict(), subject=subject, answer=answer)
+        for draft, (subject, answer) in zip(drafts, named, strict=True)
+    ]
 
 
 def _procedures(episode: Episode) -> Iterator[Candidate]:
@@ -139,11 +160,6 @@ def _procedures(episode: Episode) -> Iterator[Candidate]:
             turn=way.turn,
             request=way.request,
         )
-
-
-def _candidate(model: Model, kind: LessonKind, statement: str, span: str, turn: int) -> Candidate:
-    subject, answer = statements.parts(model, statement, span)
-    return Candidate(kind=kind, statement=statement, subject=subject, answer=answer, span=span, turn=turn)
 
 
 def _distinct(found: Sequence[Candidate]) -> list[Candidate]:

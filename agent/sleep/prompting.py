@@ -1,18 +1,26 @@
-"""Asking the model by worked examples: the few lines that extraction and regeneration share."""
+"""Asking the model by worked examples: the few lines that extraction and regeneration share.
+
+A few prompts that begin alike are put one after the other, since the model keeps what it computed for the
+beginning; many are put together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
 
-from agent.model.base import GenerateRequest, Model, TokenDelta, TurnEnd
+from agent.model.base import GenerateRequest, Model, TurnEnd
 from memory.types import Message
 
 Example = tuple[str, str]
 """What is shown, and what is to be written for it."""
+Prompt = tuple[Message, ...]
+
+# that many prompts are quicker one by one than together
+_FEW = 3
 
 
-def shown(task: str, examples: Sequence[Example], text: str) -> tuple[Message, ...]:
+def shown(task: str, examples: Sequence[Example], text: str) -> Prompt:
     """A prompt that shows the task on examples and then puts `text`."""
     messages = [Message(role="system", content=task, provenance="system")]
     for given, written in examples:
@@ -21,28 +29,21 @@ def shown(task: str, examples: Sequence[Example], text: str) -> tuple[Message, .
     return (*messages, Message(role="user", content=text, provenance="user"))
 
 
-def written(model: Model, messages: tuple[Message, ...], max_tokens: int) -> str:
-    """What the model writes, greedily; prompts that begin alike share what was computed for them."""
-    end = _last(model, GenerateRequest(messages=messages, max_tokens=max_tokens))
-    return end.text.strip()
+def written(model: Model, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:
+    """What the model writes for each, greedily."""
+    return [end.text.strip() for end in _ends(model, prompts, max_tokens)]
 
 
-def lean(model: Model, messages: tuple[Message, ...], yes: str) -> float:
-    """How likely the model begins with the word `yes` where it has two words to choose from, in [0, 1]."""
-    request = GenerateRequest(messages=messages, max_tokens=2)
-    first = None
-    text = ""
-    for delta in model.stream(request):
-        if isinstance(delta, TokenDelta) and first is None:
-            first = delta.signal
-        elif isinstance(delta, TurnEnd):
-            text = delta.text
-    if first is None:
-        return 0.0
-    top = exp(first.logprob)
-    second = max(0.0, top - first.margin)
-    said_yes = text.strip().casefold().startswith(yes)
-    return (top if said_yes else second) / (top + second)
+def leanings(model: Model, prompts: Sequence[Prompt], yes: str) -> list[float]:
+    """How likely the model begins with `yes` where it has two words to choose from, each in [0, 1]."""
+    found = []
+    for end in _ends(model, prompts, 1):
+        top = exp(end.signals.mean_logprob)
+        second = max(0.0, top - end.signals.mean_margin)
+        begun = end.text.strip().casefold()
+        said_yes = bool(begun) and yes.startswith(begun)
+        found.append((top if said_yes else second) / (top + second))
+    return found
 
 
 def batch(model: Model, requests: Sequence[GenerateRequest]) -> list[str]:
@@ -50,10 +51,8 @@ def batch(model: Model, requests: Sequence[GenerateRequest]) -> list[str]:
     return [end.text.strip() for end in model.generate_batch(requests)] if requests else []
 
 
-def _last(model: Model, request: GenerateRequest) -> TurnEnd:
-    end = None
-    for delta in model.stream(request):
-        if isinstance(delta, TurnEnd):
-            end = delta
-    assert end is not None
-    return end
+def _ends(model: Model, prompts: Sequence[Prompt], max_tokens: int) -> list[TurnEnd]:
+    requests = [GenerateRequest(messages=messages, max_tokens=max_tokens) for messages in prompts]
+    if len(requests) > _FEW:
+        return model.generate_batch(requests)
+    return [next(d for d in model.stream(request) if isinstance(d, TurnEnd)) for request in requests]

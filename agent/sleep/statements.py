@@ -12,25 +12,30 @@ from collections.abc import Sequence
 
 from agent.model.base import Model
 from agent.sleep import english, examples
-from agent.sleep.prompting import lean, shown, written
+from agent.sleep.prompting import leanings, shown, written
 
 # the model calls a sentence worth keeping from this probability on; set on the development conversations
 _LEAST = 0.35
 _TOKENS = 90
 _EARLIER = 3
+# share of a sentence's words of meaning that its parts must hold
+_COVERED = 0.75
 
 _PRONOUN = re.compile(
     r"\b(?:he|she|it|they|him|her|his|hers|its|their|theirs|them|there|this|these|those)\b", re.IGNORECASE
 )
-_OPEN = re.compile(r"^(?:he|she|it|they|his|her|its|their|this|these|those)\b", re.IGNORECASE)
+_OPEN = re.compile(r"^(?:he|she|it|they|his|her|its|their)\b", re.IGNORECASE)
+_OBJECT = re.compile(r"(?<=\s)(?:it|him|them)\b(?!\s+(?:is|was|has|will|can)\b)", re.IGNORECASE)
+_SEVERAL = re.compile(r"\band\b|\b(?:who|which|whose)\b", re.IGNORECASE)
+_RELATIVE = re.compile(r"\b(?:who|which|whose)\b", re.IGNORECASE)
 _ASKS = re.compile(r",?\s*\b(?:and |so |but )?(?:can|could|would|will) (?:you|we)\b.*$", re.IGNORECASE)
 _LEADS = (
     r"by the way|btw|(?:just )?so you know|fyi|for your information|for the record|for next time|anyway|oh|"
     r"ah|also|and|so|well|actually|but|now|still|at least|incidentally|as it happens|funny enough",
     r"(?:please )?(?:remember|note|keep in mind|don'?t forget)(?: that)?",
     r"in case it (?:ever )?(?:comes up|matters)|(?:it )?turns out(?: that)?",
-    r"i(?:'ve)? (?:just )?(?:heard|learned|learnt|found out|realised|realized)(?: that)?",
-    r"(?:he|she|they|somebody|someone) (?:told|tells) (?:me|us)(?: that)?",
+    r"i(?:'ve)? (?:just )?(?:heard|learned|learnt|found out|realised|realized) that",
+    r"(?:he|she|they|somebody|someone) (?:told|tells) (?:me|us) that",
 )
 _LEAD = re.compile(rf"^(?:(?:{'|'.join(_LEADS)})\b[\s,:–—-]*)+", re.IGNORECASE)
 _LATE_LEAD = re.compile(r"^.*?\b(?:turns? out|told (?:me|us)|learned|learnt|heard) that\s+", re.IGNORECASE)
@@ -77,73 +82,79 @@ def clauses(sentence: str) -> list[str]:
     return found
 
 
-def is_worth(model: Model, clause: str) -> bool:
-    """Whether a clause tells something that lasts."""
-    if len(english.content_words(clause)) < 1:
-        return False
-    return worth(model, clause) >= _LEAST
-
-
-def worth(model: Model, clause: str) -> float:
-    """How likely a clause tells something that lasts, in [0, 1]."""
-    return lean(model, shown(examples.SORT_TASK, examples.SORT, finished(clause)), examples.KEEP)
+def worth(model: Model, clauses: Sequence[str]) -> list[bool]:
+    """Whether each clause tells something that lasts."""
+    prompts = [shown(examples.SORT_TASK, examples.SORT, finished(clause)) for clause in clauses]
+    return [chance >= _LEAST for chance in leanings(model, prompts, examples.KEEP)]
 
 
 def tell(model: Model, clause: str, earlier: Sequence[str]) -> list[str]:
-    """The facts of one clause, each as a sentence that stands by itself."""
-    context = " ".join(earlier[-_EARLIER:])
-    needs = _PRONOUN.search(clause) is not None
-    said = finished(clause)
-    text = f"Earlier: {context}\nNow: {said}" if context and needs else said
-    kept = [
-        line
-        for line in _lines(written(model, shown(examples.TELL_TASK, examples.TELL, text), _TOKENS))
-        if holds(line, clause, context if needs else "")
-    ]
-    if not kept and not (needs and _OPEN.match(clause)):
-        kept = [finished(english.third_person(clause))]
-    return kept
+    """The facts of one clause, each as a sentence that stands by itself; none when it needs a word for
+    which nothing was said."""
+    resolved = resolve(model, clause, earlier)
+    if not resolved:
+        return []
+    plain = finished(english.third_person(resolved))
+    if not _SEVERAL.search(plain):
+        return [plain]
+    [text] = written(model, [shown(examples.SPLIT_TASK, examples.SPLIT, plain)], _TOKENS)
+    lines = _lines(text)
+    return lines if _splits(lines, plain) else [plain]
+
+
+def resolve(model: Model, clause: str, earlier: Sequence[str]) -> str:
+    """A clause with what its pronoun stands for put into its place; empty when that cannot be made out."""
+    pronoun = _open_pronoun(clause)
+    if pronoun is None:
+        return clause
+    if not earlier:
+        return ""
+    before = " ".join(earlier[-_EARLIER:])
+    text = f"Before: {before}\nSentence: {finished(clause)}\nWord: {pronoun[0]}"
+    [meant] = written(model, [shown(examples.REFER_TASK, examples.REFER, text)], 20)
+    meant = _span(meant.splitlines()[0] if meant else "", before)
+    if not english.content_words(meant) or _PRONOUN.search(meant):
+        return ""
+    meant = re.sub(r"^an?\b", "the", meant, flags=re.IGNORECASE)
+    possessive = _is_possessive(pronoun, clause)
+    put = f"{meant}'s" if possessive and not meant.endswith("'s") else meant
+    if not clause[: pronoun.start()].strip():
+        put = english.capital(put)
+    elif put.split()[0].lower() in ("the", "my", "our"):
+        put = put[:1].lower() + put[1:]
+    return clause[: pronoun.start()] + put + clause[pronoun.end() :]
 
 
 def mend(model: Model, question: str, wrong: str, correction: str) -> str:
     """What a correction says, as a sentence that stands by itself; empty when it cannot be made out."""
-    said = finished(correction)
-    text = f"Question: {question}\nWrong: {wrong}\nCorrection: {said}"
-    lines = _lines(written(model, shown(examples.MEND_TASK, examples.MEND, text), _TOKENS))
-    new = english.stems(affirmed(correction)) - english.stems(question)
-    for line in lines[:1]:
-        words = english.stems(line)
-        if holds(line, correction, question) and (new & words or not new):
-            return line
     plain = affirmed(correction)
-    return (
-        ""
-        if _OPEN.match(plain) or len(english.content_words(plain)) < 2
-        else finished(english.third_person(plain))
-    )
+    text = f"Question: {question}\nWrong: {wrong}\nCorrection: {finished(plain)}"
+    [answer] = written(model, [shown(examples.MEND_TASK, examples.MEND, text)], _TOKENS)
+    new = english.stems(plain) - english.stems(question)
+    for line in _lines(_of_user(answer))[:1]:
+        if holds(line, plain, question) and new <= english.stems(line) and not _CUE.match(line):
+            return line
+    if len(english.content_words(plain)) < 2:
+        return ""
+    resolved = resolve(model, plain, [question])
+    return finished(english.third_person(resolved)) if resolved else ""
 
 
-def parts(model: Model, statement: str, said: str = "") -> tuple[str, str]:
-    """Subject and answer of a statement, both spans of it; the answer also a span of `said`, if given."""
-    text = written(model, shown(examples.PARTS_TASK, examples.PARTS, statement), 48)
-    named = dict(re.findall(r"^(subject|answer):\s*(.+?)\s*$", text, re.MULTILINE))
-    body = statement.rstrip(" .!")
-    subject = _span(named.get("subject", ""), body)
-    answer = _span(named.get("answer", ""), body)
-    if not subject or (answer and english.fold(answer) in english.fold(subject)):
-        subject = _beginning(body)
-    if not answer or english.fold(answer) in english.fold(subject) or not english.content_words(answer):
-        answer = _end(body, subject)
-    if said and english.fold(answer) not in english.fold(said):
-        answer = _common(answer, said) or answer
-    return _narrow(subject), answer
+def parts(model: Model, statements: Sequence[str], said: Sequence[str]) -> list[tuple[str, str]]:
+    """Subject and answer of each statement, both spans of it; the answer also of what was said, if it can."""
+    prompts = [shown(examples.PARTS_TASK, examples.PARTS, statement) for statement in statements]
+    return [
+        _parts(text, statement, heard)
+        for text, statement, heard in zip(written(model, prompts, 48), statements, said, strict=True)
+    ]
 
 
 def is_rule(model: Model, statement: str) -> bool:
     """Whether a sentence says how things are to be done, beyond the task at hand."""
     if not _RULE.search(statement):
         return False
-    return lean(model, shown(examples.RULE_TASK, examples.RULE, statement), "rule") >= 0.5
+    [chance] = leanings(model, [shown(examples.RULE_TASK, examples.RULE, statement)], "rule")
+    return chance >= 0.5
 
 
 def finished(line: str) -> str:
@@ -199,11 +210,60 @@ def affirmed(correction: str) -> str:
     return re.sub(r"^not\b[^,;]*[,;]\s*(?:but\s+)?", "", text, flags=re.IGNORECASE)
 
 
+def _parts(text: str, statement: str, said: str) -> tuple[str, str]:
+    named = dict(re.findall(r"^(subject|answer):\s*(.+?)\s*$", text, re.MULTILINE))
+    body = statement.rstrip(" .!")
+    subject = _span(named.get("subject", ""), body)
+    answer = _span(named.get("answer", ""), body)
+    if not subject or (answer and english.fold(answer) in english.fold(subject)):
+        subject = _beginning(body)
+    if not answer or english.fold(answer) in english.fold(subject) or not english.content_words(answer):
+        answer = _end(body, subject)
+    if english.fold(answer) not in english.fold(said):
+        answer = _common(answer, said) or answer
+    return _narrow(subject), answer
+
+
+def _open_pronoun(clause: str) -> re.Match[str] | None:
+    """The pronoun that needs an earlier sentence: one that opens the clause, or an object without anything
+    before it that it could stand for."""
+    opening = _OPEN.match(clause)
+    if opening is not None:
+        return opening
+    return _OBJECT.search(clause)
+
+
+def _is_possessive(pronoun: re.Match[str], clause: str) -> bool:
+    word = pronoun[0].lower()
+    if word == "her":
+        return re.match(r"\s+\w", clause[pronoun.end() :]) is not None
+    return word in ("his", "its", "their")
+
+
+def _splits(lines: Sequence[str], plain: str) -> bool:
+    """Whether lines are the sentence in several parts: its own words, and nearly all of them."""
+    words = english.stems(plain) - {"user"}
+    found = [english.stems(line) - {"user"} for line in lines]
+    return (
+        bool(lines)
+        and all(one <= words and len(one) >= 1 for one in found)
+        and not any(_OPEN.match(line) for line in lines)
+        and len(set[str]().union(*found)) >= _COVERED * len(words)
+        and (len(lines) > 1 or _RELATIVE.search(plain) is not None)
+    )
+
+
+def _of_user(text: str) -> str:
+    """What is said to the user, told of the user."""
+    text = re.sub(r"\b(?:your|my|our)\b", "the user's", text, flags=re.IGNORECASE)
+    return re.sub(r"\byou\b", english.USER, text, flags=re.IGNORECASE)
+
+
 def _span(part: str, statement: str) -> str:
     """`part` as it stands in the statement; empty when it does not."""
     part = part.strip(" .")
-    at = english.fold(statement).find(english.fold(part))
-    return statement[at : at + len(part)] if at >= 0 and part else ""
+    found = re.search(re.escape(part), statement, re.IGNORECASE) if part else None
+    return found[0] if found else ""
 
 
 def _beginning(statement: str) -> str:
@@ -265,5 +325,5 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _RULE = re.compile(
-    r"\b(?:always|never|every time|whenever|from now on|in future|must|should|each time)\b", re.IGNORECASE
+    r"\b(?:always|never|every time|whenever|from now on|in future|must|each time)\b", re.IGNORECASE
 )

@@ -16,13 +16,14 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Teacher(FakeModel):
-    """Keeps every sentence and repeats it, unless a part is replaced."""
+    """Keeps every sentence and leaves it as it is, unless a part is replaced."""
 
     def __init__(
         self,
         *,
         sort: Part = lambda text: "keep",
-        tell: Part = lambda text: text.rsplit("Now: ", 1)[-1],
+        refer: Part = lambda text: "",
+        split: Part = lambda text: text,
         mend: Part = lambda text: text.rsplit("Correction: ", 1)[-1],
         parts: Part = lambda text: "",
         rule: Part = lambda text: "rule",
@@ -34,8 +35,9 @@ class Teacher(FakeModel):
         self._plays: list[tuple[str, Callable[[GenerateRequest], str]]] = [
             ("Sort what", lambda r: sort(r.messages[-1].content)),
             ("Sort sentences", lambda r: rule(r.messages[-1].content)),
-            ("Rewrite", lambda r: tell(r.messages[-1].content)),
-            ("A user asked", lambda r: mend(r.messages[-1].content)),
+            ("Say who", lambda r: refer(r.messages[-1].content)),
+            ("Break the", lambda r: split(r.messages[-1].content)),
+            ("Put the correction", lambda r: mend(r.messages[-1].content)),
             ("Name the subject", lambda r: parts(r.messages[-1].content)),
             ("Write one", lambda r: ask(r.messages[-1].content, r.seed or 0)),
             ("Say the request", lambda r: reword(r.messages[-1].content, r.seed or 0)),

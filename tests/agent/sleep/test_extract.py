@@ -102,7 +102,7 @@ def test_a_message_that_is_not_the_users_is_no_source() -> None:
 
 def test_several_facts_in_one_sentence_give_several_candidates() -> None:
     talk = episode("My daughter Ronja plays handball, and my son Levi builds kites.")
-    found = _found(talk, tell=english.third_person)
+    found = _found(talk)
     assert [one.statement for one in found] == [
         "The user's daughter Ronja plays handball.",
         "The user's son Levi builds kites.",
@@ -110,29 +110,64 @@ def test_several_facts_in_one_sentence_give_several_candidates() -> None:
     assert {one.turn for one in found} == {0}
 
 
+def test_what_shares_its_subject_is_parted_by_the_model() -> None:
+    talk = episode("I grew up in Graz and studied law in Ulm.")
+    parted = "The user grew up in Graz.\nThe user studied law in Ulm."
+    assert _said(talk, split=lambda text: parted) == parted.splitlines()
+
+
 # --- what the model writes is checked
 
 
-def test_a_word_that_nobody_said_drops_the_models_sentence_for_the_users_own() -> None:
-    talk = episode("The kiln needs eleven hours.")
-    assert _said(talk, tell=lambda text: "The kiln needs eleven hours because it is old.") == [
-        "The kiln needs eleven hours."
-    ]
+@pytest.mark.parametrize(
+    "parted",
+    [
+        "",
+        "The user grew up in Graz.",
+        "The user grew up in Graz.\nThe user studied law in Ulm because he liked it.",
+        "The user grew up in Graz.\nHe studied law in Ulm.",
+    ],
+)
+def test_parts_that_add_or_lose_words_leave_the_sentence_whole(parted: str) -> None:
+    talk = episode("I grew up in Graz and studied law in Ulm.")
+    assert _said(talk, split=lambda text: parted) == ["The user grew up in Graz and studied law in Ulm."]
 
 
-def test_a_pronoun_is_resolved_from_the_conversation_or_the_sentence_is_left() -> None:
+@pytest.mark.parametrize(
+    ("earlier", "said", "meant", "told"),
+    [
+        (
+            "My aunt Berta runs a bakery.",
+            "She was born in Graz.",
+            "My aunt Berta",
+            "The user's aunt Berta was born in Graz.",
+        ),
+        (
+            "My aunt Berta runs a bakery.",
+            "Her dog is blind.",
+            "my aunt Berta",
+            "The user's aunt Berta's dog is blind.",
+        ),
+        ("We bought a new oven.", "It needs nine minutes.", "a new oven", "The new oven needs nine minutes."),
+        (
+            "Nobody found the key.",
+            "Otto Lunn hides it in the attic.",
+            "the key",
+            "Otto Lunn hides the key in the attic.",
+        ),
+        ("Do you know Sven and Tove?", "They run the mill.", "Sven and Tove", "Sven and Tove run the mill."),
+    ],
+)
+def test_a_pronoun_gives_way_to_what_it_stands_for(earlier: str, said: str, meant: str, told: str) -> None:
+    assert told in _said(episode(earlier, said), refer=lambda text: meant)
+    assert told in _said(episode(f"{earlier} {said}"), refer=lambda text: meant)
+
+
+@pytest.mark.parametrize("meant", ["", "Ottoline", "she", "the", "Berta Holm"])
+def test_a_sentence_whose_pronoun_stands_for_nothing_said_is_left(meant: str) -> None:
     talk = episode("My aunt Berta runs a bakery.", "She was born in Graz.")
-
-    def tell(text: str) -> str:
-        return "The user's aunt Berta was born in Graz." if "She" in text else english.third_person(text)
-
-    found = _found(talk, tell=tell)
-    assert [(one.statement, one.turn) for one in found] == [
-        ("The user's aunt Berta runs a bakery.", 0),
-        ("The user's aunt Berta was born in Graz.", 1),
-    ]
-    unresolved = _said(talk, tell=lambda text: "She was born in Graz." if "She" in text else text)
-    assert not any("Graz" in statement for statement in unresolved)
+    assert _said(talk, refer=lambda text: meant) == ["The user's aunt Berta runs a bakery."]
+    assert _said(episode("She was born in Graz."), refer=lambda text: meant) == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +201,7 @@ def test_a_statement_holds_only_with_the_users_words(
 )
 def test_subject_and_answer_are_spans_of_the_statement(named: str, subject: str, answer: str) -> None:
     statement = "The Fennimore gate opens with a grelk key."
-    found = statements.parts(Teacher(parts=lambda text: named), statement)
+    [found] = statements.parts(Teacher(parts=lambda text: named), [statement], [statement])
     assert found[1].removeprefix("a ") == answer.removeprefix("a ")
     assert found[0] and found[0] in statement and found[1] in statement
     assert "Fennimore" in found[0] or subject in found[0]
@@ -176,7 +211,13 @@ def test_subject_and_answer_are_spans_of_the_statement(named: str, subject: str,
 def test_whatever_the_model_writes_candidates_are_made_of_what_was_said(text: str, written: str) -> None:
     talk = episode(text + "x")
     heard = english.stems(text + "x") | {"user"}
-    for one in _found(talk, tell=lambda _: written, mend=lambda _: written, parts=lambda _: written):
+    for one in _found(
+        talk,
+        refer=lambda _: written,
+        split=lambda _: written,
+        mend=lambda _: written,
+        parts=lambda _: written,
+    ):
         assert english.stems(one.statement) <= heard | english.stems(english.third_person(text + "x"))
         assert one.answer in one.statement
         assert one.span in text + "x"
@@ -217,6 +258,21 @@ def test_a_turn_that_corrects_the_answer_before_gives_a_correction() -> None:
     assert [(one.kind, one.statement, one.turn) for one in found] == [
         ("correction", "The ferry leaves at 7:20.", 1)
     ]
+
+
+@pytest.mark.parametrize(
+    "mended",
+    [
+        "No, it leaves at 7:20.",
+        "It leaves at 7:20.",
+        "The ferry leaves at 8:00.",
+        "The ferry to Ulm leaves at 7:20.",
+    ],
+)
+def test_a_mended_answer_that_does_not_hold_gives_way_to_the_users_words(mended: str) -> None:
+    talk = episode(turn("When does the ferry leave?", "At 8:00."), "No, it leaves at 7:20.")
+    [one] = _found(talk, mend=lambda text: mended, refer=lambda text: "the ferry")
+    assert (one.kind, one.statement) == ("correction", "The ferry leaves at 7:20.")
 
 
 def test_a_first_message_corrects_nothing() -> None:
