@@ -16,7 +16,7 @@ from memory.types import Message
 from memory.verdict import Verdict
 
 LessonKind = Literal["fact", "correction", "rule", "procedure"]
-LessonState = Literal["pending", "approved", "rejected", "vetoed", "retired"]
+LessonState = Literal["pending", "approved", "passed_over", "rejected", "vetoed", "retired"]
 Form = Literal["question", "paraphrase", "cloze", "reverse", "statement", "structured", "call"]
 Outcome = Literal["learned", "retry", "retrieval"]
 
@@ -64,8 +64,9 @@ class Lesson(Record):
     verdict: Verdict
     """The gate's."""
     state: LessonState
-    """`approved` lessons are trained; `pending` ones wait for the user; `retired` ones were superseded and
-    are un-taught; `vetoed` ones are never trained."""
+    """`approved` lessons are trained; `pending` ones wait for the user; `passed_over` ones the gate left to
+    memory (the user may overrule); `rejected` ones the user refused; `retired` ones were superseded and are
+    un-taught; `vetoed` ones are never trained."""
     contradicts: tuple[str, ...] = ()
     """Ids of lessons it may contradict: to be shown, never merged."""
     supersedes: tuple[str, ...] = ()

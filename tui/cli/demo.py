@@ -1,6 +1,6 @@
-"""`nightschool demo`: a day and a night on the real model, in a fresh home and workspace.
+"""`nightschool demo`: the main job on the real model, in a fresh home and workspace.
 
-It is told facts and corrected, works out how a small tool wants to be called, is asked without memory
+With `--night` it is told facts and corrected, works out how a small tool wants to be called, is asked without memory
 (wrong), sleeps, is asked again in other words (right), and is rolled back (wrong again).
 """
 
@@ -57,10 +57,10 @@ _OLDER = Asked("What is the capital of France?", "Paris")
 
 
 @click.command()
-@click.option("--day", "only_day", is_flag=True, help="Only the first task, without the night.")
+@click.option("--night", is_flag=True, help="Go on with a night: told, asleep, asked, rolled back.")
 @click.pass_obj
-def demo(cli: Cli, only_day: bool) -> None:
-    """Watch a day and a night: told, asked (wrong), asleep, asked again (right), rolled back."""
+def demo(cli: Cli, night: bool) -> None:
+    """Watch it work: one task with tools in a sandboxed workspace, and the episode it leaves."""
     from tui.cli.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="nightschool-demo-"))
@@ -68,8 +68,8 @@ def demo(cli: Cli, only_day: bool) -> None:
 
     async def work() -> int:
         async with open_session(demo_cli) as runtime:
-            await _show_task(runtime, _workspace(folder, "first"))
-            return OK if only_day else await _day_and_night(runtime, folder)
+            code = await _show_task(runtime, _workspace(folder, "first"))
+            return await _day_and_night(runtime, folder) if night else code
 
     code = asyncio.run(work())
     click.secho(f"\nEverything is kept in {demo_cli.home}; the files are in {folder}.", dim=True)
@@ -122,12 +122,12 @@ def _before(night: str) -> str:
     return f"before {night}"
 
 
-async def _show_task(runtime: RuntimeCalls, workspace: Path) -> None:
-    """The main job of a day, streamed, and the episode it leaves."""
+async def _show_task(runtime: RuntimeCalls, workspace: Path) -> int:
+    """The main job of a day, streamed, and the episode it leaves; returns the exit code."""
     from rich.console import Console
 
     from agent.calls import TaskRequest
-    from tui.cli.follow import TextView, run_turn
+    from tui.cli.follow import EXIT_CODES, TextView, run_turn
     from tui.render import episode_panel
 
     task = (
@@ -138,6 +138,7 @@ async def _show_task(runtime: RuntimeCalls, workspace: Path) -> None:
     end = await run_turn(runtime, TaskRequest(text=task, workspace=str(workspace)), TextView())
     assert end.episode_id is not None
     Console().print(episode_panel(await runtime.episode(end.episode_id)))
+    return EXIT_CODES[end.outcome]
 
 
 async def _stamp(runtime: RuntimeCalls, folder: Path, name: str) -> Episode:

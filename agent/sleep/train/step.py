@@ -89,7 +89,7 @@ class Objective:
                 # Where the teacher would say something else, it is no teacher.
                 a = torch.where(ids[:, 0] == one.labels, self._recipe.ce_share, 1.0)
             each = self._settings.anchor_weight / anchored if item.role == "anchor" else 1 / learned
-            mask = self._recipe.early_stop and item.role == "new"
+            mask = self._recipe.early_stop and item.role in ("new", "unknown")
             columns.append(
                 (
                     one.labels,
