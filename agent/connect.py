@@ -50,6 +50,10 @@ async def open_runtime(home_path: Path, settings: Settings) -> AsyncIterator[Run
         await host.start()
         await runtime.recover()
         yield runtime
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        # told to end, so nobody's task is waited for; each is interrupted and kept
+        await runtime.interrupt_all()
+        raise
     finally:
         await runtime.drain()
         await host.stop()

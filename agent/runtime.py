@@ -318,11 +318,20 @@ class Runtime(Learning):
         await self._archive.catch_up()
 
     async def _work(self) -> None:
-        while True:
-            while not self._jobs:
-                self._wake.clear()
-                await self._wake.wait()
-            job = self._jobs[0]
+        try:
+            while True:
+                while not self._jobs:
+                    self._wake.clear()
+                    await self._wake.wait()
+                await self._see_through(self._jobs[0])
+        finally:
+            # whoever waits for a task that will not be done must not wait for ever
+            for job in self._jobs:
+                job.finished.set()
+
+    async def _see_through(self, job: _Job) -> None:
+        """Do a job and tell how it ended, also when that went wrong in a way nobody thought of."""
+        try:
             job.task = asyncio.create_task(self._do(job))
             await asyncio.wait({job.task})
             if job.task.cancelled() and not job.ending:
@@ -332,6 +341,10 @@ class Runtime(Learning):
                 await asyncio.wait({job.task})
             if not job.task.cancelled() and job.task.exception() is not None:
                 self._bus.deliver(_ended(job, "failure", str(job.task.exception())))
+        finally:
+            if job.task is not None and not job.task.done():
+                job.task.cancel()
+                await asyncio.wait({job.task})
             self._jobs.remove(job)
             job.finished.set()
 

@@ -17,6 +17,7 @@ from agent.model.fake import FakeModel
 from agent.runtime import Runtime
 
 MakeRuntime = Callable[..., Awaitable[Runtime]]
+Scripted = Callable[..., Settings]
 
 
 @pytest.fixture
@@ -27,9 +28,8 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def make_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeRuntime]:
-    """Makes runtimes on `tmp_path/home` (or `home=`), and closes those still open at the end."""
-    opened: list[Runtime] = []
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """Makes settings; a runtime built from them has a model that follows the script."""
     scripts: dict[int, Sequence[Any]] = {}
     fake = next(iter(catalogue().values())).model_copy(update={"name": "fake"})
 
@@ -41,9 +41,21 @@ async def make_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
     monkeypatch.setattr(build, "load_model", load_model)
     monkeypatch.setattr(build, "_check_weights", lambda name: None)
 
-    async def make(script: Sequence[Any], home: Path | None = None, **settings: dict[str, Any]) -> Runtime:
+    def make(script: Sequence[Any], **settings: dict[str, Any]) -> Settings:
         chosen = Settings.model_validate(settings)
         scripts[id(chosen)] = script
+        return chosen
+
+    return make
+
+
+@pytest.fixture
+async def make_runtime(tmp_path: Path, scripted: Scripted) -> AsyncIterator[MakeRuntime]:
+    """Makes runtimes on `tmp_path/home` (or `home=`), and closes those still open at the end."""
+    opened: list[Runtime] = []
+
+    async def make(script: Sequence[Any], home: Path | None = None, **settings: dict[str, Any]) -> Runtime:
+        chosen = scripted(script, **settings)
         place = Home(home or tmp_path / "home")
         place.create()
         lock = OwnerLock.acquire(place)

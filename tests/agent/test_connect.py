@@ -23,6 +23,7 @@ from agent.runtime import Runtime
 from tests.runtime_helpers import call, finished
 
 MakeRuntime = Callable[..., Awaitable[Runtime]]
+Scripted = Callable[..., Settings]
 
 
 async def served(make_runtime: MakeRuntime, home: Path, script: list[str], **settings: object) -> Host:
@@ -127,9 +128,57 @@ async def test_the_end_of_the_owner_is_said(make_runtime: MakeRuntime, tmp_path:
     await remote.close()
 
 
+@pytest.mark.parametrize("leaves", ["in a hurry", "at leisure"])
+async def test_an_owner_waits_for_the_tasks_of_others_unless_told_to_end(
+    scripted: Scripted, workspace: Path, tmp_path: Path, leaves: str
+) -> None:
+    settings = scripted([call("run_shell", command="sleep 2; touch made"), "done"])
+    home, opened, asked, ended = tmp_path / "home", asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def own() -> None:
+        async with open_runtime(home, settings):
+            opened.set()
+            await asked.wait()
+            if leaves == "in a hurry":
+                await ended.wait()
+
+    owner = asyncio.create_task(own())
+    await opened.wait()
+    remote = await RemoteRuntime.connect(Home(home).socket)
+    episode_id = await remote.submit(TaskRequest(text="Make.", workspace=str(workspace)))
+    asked.set()
+    end = None
+    async for event in remote.events(episode_id):
+        if isinstance(event, StepStarted) and leaves == "in a hurry":
+            owner.cancel()
+        if isinstance(event, RunFinished):
+            end = event
+            break
+    assert end is not None
+    assert end.outcome == ("interrupted" if leaves == "in a hurry" else "success")
+    assert (workspace / "made").exists() == (leaves == "at leisure")
+    await remote.close()
+    await asyncio.wait({owner}, timeout=30)
+    assert owner.done() and owner.cancelled() == (leaves == "in a hurry")
+    lock = OwnerLock.acquire(Home(home))
+    assert lock is not None
+    lock.release()
+
+
+async def test_nobody_waits_for_tasks_that_nobody_will_do(make_runtime: MakeRuntime, workspace: Path) -> None:
+    runtime = await make_runtime([call("run_shell", command="sleep 30")])
+    for _ in range(2):
+        await runtime.submit(TaskRequest(text="Sleep.", workspace=str(workspace)))
+    await asyncio.sleep(0.1)
+    # as the end of an event loop does it
+    runtime._worker.cancel()
+    await asyncio.wait_for(runtime.drain(), 30)
+
+
 async def test_a_stopped_owner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.connect._PATIENCE_SECONDS", 30.0)
     remote = await attach(tmp_path / "home", Settings())
+    assert isinstance(remote, RemoteRuntime)
     pid = owner_pid(Home(tmp_path / "home"))
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)

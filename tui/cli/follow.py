@@ -11,12 +11,13 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import click
 
 from agent.calls import RuntimeCalls, TaskRequest
+from agent.errors import NightSchoolError
 from agent.events import (
     ApprovalRequested,
     CallDecided,
@@ -151,7 +152,7 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
         past_turns = len((await runtime.episode(request.continue_episode)).turns)
     episode_id = await runtime.submit(request)
     asked: set[asyncio.Task[None]] = set()
-    with _signals(lambda: asyncio.ensure_future(runtime.interrupt(episode_id))):
+    with _signals(runtime, episode_id):
         async with contextlib.aclosing(runtime.events(episode_id)) as events:
             try:
                 async for event in events:
@@ -159,7 +160,8 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
                         past_turns -= isinstance(event, RunFinished)
                         continue
                     if not isinstance(event, RunFinished) or event.episode_id == episode_id:
-                        view.show(event)
+                        # in a thread: who reads us may pause, and other faces must not wait for that
+                        await asyncio.to_thread(view.show, event)
                     if isinstance(event, RunFinished) and event.episode_id == episode_id:
                         return event
                     # beside the events: the turn may end, or another face answer, while the person thinks
@@ -167,6 +169,10 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
                         asked.add(asyncio.create_task(_answer(runtime, event)))
                     elif isinstance(event, CallDecided | StepFinished):
                         await _leave(asked)
+            except BrokenPipeError:
+                # nobody reads what it does any more
+                await runtime.interrupt(episode_id)
+                raise
             finally:
                 await _leave(asked)
     raise AssertionError("an event stream never ends by itself")
@@ -197,17 +203,36 @@ async def _answer(runtime: RuntimeCalls, event: ApprovalRequested | QuestionAske
 
 
 @contextlib.contextmanager
-def _signals(interrupt: Callable[[], object]) -> Iterator[None]:
-    """Ctrl+C and SIGTERM interrupt; SIGHUP lets go of the terminal and goes on."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGTERM, interrupt)
+def _signals(runtime: RuntimeCalls, episode_id: str) -> Iterator[None]:
+    """Ctrl+C and SIGTERM interrupt the turn, and leave at once the second time; SIGHUP lets go of the
+    terminal and goes on."""
+    loop, turn, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(signal.SIGINT)
+    stopping: list[asyncio.Task[None]] = []
+
+    async def stop() -> None:
+        with contextlib.suppress(NightSchoolError):
+            await runtime.interrupt(episode_id)
+
+    def told_to_end() -> None:
+        if stopping and turn is not None:
+            # a second time: whoever should stop it may be stuck
+            turn.cancel()
+        stopping.append(loop.create_task(stop()))
+
+    loop.add_signal_handler(signal.SIGINT, told_to_end)
+    loop.add_signal_handler(signal.SIGTERM, told_to_end)
     loop.add_signal_handler(signal.SIGHUP, let_go_of_terminal)
     try:
         yield
+    except asyncio.CancelledError:
+        if len(stopping) > 1:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        # asyncio's own, which cancels the command, and not Python's, which raises wherever it finds us
+        signal.signal(signal.SIGINT, before)
 
 
 def let_go_of_terminal() -> None:

@@ -22,6 +22,9 @@ async def read_line(prompt: str, bold: bool = False) -> str | None:
 
     def ready() -> None:
         loop.remove_reader(terminal)
+        if typed.done():
+            # the question was taken back just now; the line is the next one's
+            return
         try:
             typed.set_result(os.read(terminal, 1 << 16))
         except OSError:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
+
+import click
 
 from agent.calls import RuntimeCalls
+from agent.client import RemoteRuntime
 from agent.connect import open_runtime
 from agent.errors import UsageError
 from tui.cli.output import Cli
 from tui.workspace import workspace_or_default as workspace_or_default
+
+# so long the end of a task of our own may take to be stored
+_QUIET_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -25,3 +33,13 @@ async def open_session(cli: Cli, model_name: str | None = None) -> AsyncIterator
                     "Wait for it to end, or leave --model out."
                 )
         yield runtime
+        if not isinstance(runtime, RemoteRuntime):
+            await _work_for_others(runtime)
+
+
+async def _work_for_others(runtime: Any) -> None:
+    """Wait for what other commands have running in this process, telling so when that takes a while."""
+    drained = asyncio.create_task(runtime.drain())
+    if not (await asyncio.wait({drained}, timeout=_QUIET_SECONDS))[0]:
+        click.echo("nightschool: Still at work for another command. Ctrl+C ends that too.", err=True)
+        await drained
