@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from agent.errors import ModelError
 from agent.logistic import fit, save
-from agent.model.base import Model
 from agent.sleep.contradictions import (
     LIKELY,
     SURE,
@@ -89,7 +88,7 @@ def stream_pairs(seed: int, count: int = 200) -> list[Labelled]:
     return found
 
 
-def run(model: Model, embedder: Embedder | None, fit_weights: bool = False) -> dict[str, Any]:
+def run(embedder: Embedder | None, fit_weights: bool = False) -> dict[str, Any]:
     """Judge every pair as the product does. Raises ModelError without an embedder."""
     if embedder is None:
         raise ModelError("The sentence embedder is not here. Fetch it with `nightschool model pull`.")
@@ -110,7 +109,6 @@ def run(model: Model, embedder: Embedder | None, fit_weights: bool = False) -> d
             for p, found in zip(pairs, near, strict=True)
         ],
         embedder,
-        model,
     )
     if fit_weights:
         _fit(pairs, seen)

@@ -1,10 +1,13 @@
 """Which earlier lessons a new one contradicts.
 
 Candidates are the earlier statements nearest in meaning; each is then judged by a regression over how the
-words of the two lie to each other and over what the model makes of the pair, read in both directions. Its
-weights and thresholds come from labelled pairs (`nightschool bench contradictions --fit`), so that the figure
-is a probability. Nothing is merged or retired here: `sure` says whether the caller may replace the earlier
-one by the newer without asking; whatever is likely but not sure is to be shown.
+words of the two lie to each other and how alike they are once what they say is taken out. Its weights come
+from labelled pairs (`nightschool bench contradictions --fit`), so that the figure is a probability. Nothing
+is merged or retired here: `sure` says whether the caller may replace the earlier one by the newer without
+asking; whatever is likely but not sure is to be shown.
+
+The language model is not asked: what takes knowledge of the world (one can speak two languages, but not be
+born twice) is not seen, and such pairs come out as likely at most.
 """
 
 from __future__ import annotations
@@ -95,7 +98,7 @@ def contradictions(
     ]
     corrects = new.kind == "correction" or new.verdict.signals.corrected
     found = []
-    for (index, _), chance in zip(near, judge(pairs, embedder, model), strict=True):
+    for (index, _), chance in zip(near, judge(pairs, embedder), strict=True):
         # who corrects, or denies what was said, wants something replaced: it only has to be found
         told = corrects or denies(new.span, _value(others[index]))
         if chance >= LIKELY:
@@ -119,13 +122,13 @@ def candidates(statement: str, known: Sequence[str], embedder: Embedder | None) 
     return sorted(close, key=lambda pair: -pair[1])[:_CANDIDATES]
 
 
-def judge(pairs: Sequence[Pair], embedder: Embedder | None, model: Model) -> list[float]:
-    """The probability that each pair cannot both be true. Raises ModelError."""
+def judge(pairs: Sequence[Pair], embedder: Embedder | None) -> list[float]:
+    """The probability that each pair cannot both be true."""
     weights = fitted()
-    return [weights.probability(values) for values in figures(pairs, embedder, model)]
+    return [weights.probability(values) for values in figures(pairs, embedder)]
 
 
-def figures(pairs: Sequence[Pair], embedder: Embedder | None, model: Model) -> list[dict[str, float | None]]:
+def figures(pairs: Sequence[Pair], embedder: Embedder | None) -> list[dict[str, float | None]]:
     """What the regression sees of each pair."""
     found: list[dict[str, float | None]] = []
     for pair in pairs:

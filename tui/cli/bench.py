@@ -156,23 +156,20 @@ def gate(
 
 @bench.command()
 @click.option("--fit", "fit_weights", is_flag=True, help="Fit the weights on the dev pairs first.")
-@click.option("--model", help="Catalogue name; else the setting.")
 @json_option
 @click.pass_obj
-def contradictions(cli: Cli, fit_weights: bool, model: str | None, as_json: bool) -> None:
+def contradictions(cli: Cli, fit_weights: bool, as_json: bool) -> None:
     """Whether it sees which statements contradict each other, on labelled pairs."""
-    from agent.build import chosen_model, load_embedder, load_model
+    from agent.build import load_embedder
     from benchmarks.contradictions import run
 
-    settings = cli.settings(model_name=model, model_constrain=False)
-    entry = chosen_model(settings)
-    result = run(load_model(settings, entry, None), load_embedder(settings), fit_weights)
+    result = run(load_embedder(cli.settings()), fit_weights)
     if as_json:
-        print_json({**result, "model": entry.name})
+        print_json(result)
         return
-    for split, figures in result["splits"].items():
+    for name, figures in (*result["splits"].items(), ("stream", result["stream"])):
         click.echo(
-            f"{split:<5} {figures['n']} pairs: precision {figures['precision']:.3f}, recall "
+            f"{name:<6} {figures['n']} pairs: precision {figures['precision']:.3f}, recall "
             f"{figures['recall']:.3f}; of those it is sure of, precision {figures['sure_precision']:.3f} "
             f"and recall {figures['sure_recall']:.3f}"
         )
