@@ -102,8 +102,8 @@ async def test_another_face_may_answer_first(keyboard: int) -> None:
     decided = CallDecided(
         episode_id="ep", call_id=CALL.id, tool=CALL.name, allowed=True, by="person", reason=""
     )
-    runtime = Told(ASKING["approval"], decided, ASKING["question"], 0.3, END)
-    os.write(keyboard, b"blue\n")
+    runtime = Told(ASKING["approval"], 0.1, decided, ASKING["question"], 1.0, END)
+    asyncio.get_running_loop().call_later(0.6, os.write, keyboard, b"blue\n")
     await follow(runtime)
     assert runtime.said == [("r", "blue")]
 
