@@ -1,7 +1,7 @@
 """`nightschool demo`: the main job on the real model, in a fresh home and workspace.
 
-With `--night` it is told facts and corrected, works out how a small tool wants to be called, is asked without memory
-(wrong), sleeps, is asked again in other words (right), and is rolled back (wrong again).
+With `--night` it is told facts and corrected, works out how a small tool wants to be called, is asked without
+memory (wrong), sleeps, is asked again in other words (right), and is rolled back (wrong again).
 """
 
 from __future__ import annotations
