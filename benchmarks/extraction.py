@@ -17,7 +17,7 @@ from typing import Literal
 
 from agent.model.base import GenerateRequest, Model
 from agent.sleep import english
-from agent.sleep.agree import contains_answer, same_answer
+from agent.sleep.agree import contains_answer
 from agent.sleep.extract import Candidate, candidates
 from agent.sleep.regenerate import phrasings
 from memory.learning import LessonKind
@@ -50,6 +50,8 @@ class Label(Record):
     """Its core."""
     span: str
     """Where the user says it."""
+    also: tuple[str, ...] = ()
+    """Other cores of the same fact, where it has several."""
     optional: tuple[str, ...] = ()
     """Words of the statement that may be missing."""
 
@@ -229,8 +231,14 @@ def says(candidate: Candidate, label: Label) -> bool:
         whole - free - {"user"} <= said
         and said <= whole | {"user"} | free
         and ("user" in said) <= ("user" in whole)
-        and same_answer(candidate.answer, label.answer)
+        and any(_alike(candidate.answer, answer) for answer in (label.answer, *label.also))
     )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether one core holds the other's words of meaning."""
+    left, right = english.stems(one), english.stems(other)
+    return bool(left and right) and (left <= right or right <= left)
 
 
 def run_extraction(

@@ -38,6 +38,9 @@ _FUNCTION = _set(
     itself himself herself themselves 's s t d ll m re ve yes ok okay please well oh hey hi hello"""
 )
 
+# the month and the man are written with a capital
+_NAMES = _set("May Will")
+
 
 def own_words(message: str) -> str:
     """A user's message without what was pasted into it: fenced blocks and quoted lines."""
@@ -67,9 +70,9 @@ def fold(text: str) -> str:
 def content_words(text: str) -> list[str]:
     """The words that carry meaning, folded, possessive endings off, in order."""
     found = []
-    for word in _WORD.findall(fold(text)):
-        word = re.sub(r"n't$|'(?:s|m|re|ve|ll|d)$|'$", "", word)
-        if word and word not in _FUNCTION:
+    for raw in _WORD.findall(text.replace("’", "'")):
+        word = re.sub(r"n't$|'(?:s|m|re|ve|ll|d)$|'$", "", fold(raw))
+        if word and (word not in _FUNCTION or raw in _NAMES):
             found.append(word)
     return found
 

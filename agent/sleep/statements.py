@@ -52,6 +52,7 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\d+[.)])\s+")
 _SPLICE = re.compile(r"(?:i|we|he|she|it|they)\b", re.IGNORECASE)
 _QUESTION = re.compile(
     r"^(?:who|whom|whose|which|what|when|where|why|how|is|are|am|was|were|do|does|did|has|have|had|can|could|"
@@ -73,7 +74,7 @@ def clauses(sentence: str) -> list[str]:
         body = body[colon.end() :]
     body = _ASKS.sub("", body)
     body = _LATE_LEAD.sub("", _LEAD.sub("", body))
-    body = _TRAIL.sub("", body.rstrip(" .!?")).strip(" ,:–—-")
+    body = _TRAIL.sub("", body.rstrip(" .!?-")).strip(" ,:–—")
     found: list[str] = []
     for part in _parts_of(body):
         part = _TRAIL.sub("", _LEAD.sub("", part)).strip(" ,")
@@ -180,7 +181,7 @@ def holds(statement: str, clause: str, context: str = "") -> bool:
 def _lines(text: str) -> list[str]:
     found: list[str] = []
     for line in text.splitlines():
-        line = line.strip(" -*•\t")
+        line = _BULLET.sub("", line).strip()
         if line and finished(line) not in found:
             found.append(finished(line))
     return found
@@ -205,7 +206,7 @@ def _parts_of(body: str) -> list[str]:
 
 def affirmed(correction: str) -> str:
     """A correction without what it denies and without the no before it."""
-    text = _CUE.sub("", correction.strip()).strip(" ,.:–—-")
+    text = _CUE.sub("", correction.strip()).strip(" ,.:–—")
     text = re.sub(r",?\s*\b(?:and )?not\b[^,.;]*$", "", text).strip(" ,")
     return re.sub(r"^not\b[^,;]*[,;]\s*(?:but\s+)?", "", text, flags=re.IGNORECASE)
 
