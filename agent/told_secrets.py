@@ -14,6 +14,7 @@ from memory.hits import STOP_WORDS
 
 _PASSWORD = (
     r"pass ?-?(?:word|phrase|code|wd)s?|pwd?|log-?in details|credentials?|security answer"
+    r"|(?:secret|code) word|(?:recovery|backup|activation|licen[cs]e) codes?"
     r"|(?:secret|api|access|encryption|private|licen[cs]e|recovery|backup|account|admin|wi-?fi|wlan|wpa2?)"
     r" ?-?(?:key|token|phrase)"
     r"|(?:seed|recovery|mnemonic) (?:phrase|words)|api[-_ ]?key|auth(?:entication)? token|bearer token"
@@ -30,8 +31,8 @@ _CODE = (
 _DOCUMENT = (
     r"(?:passport|driving licen[cs]e|driver'?s? licen[cs]e|identity card|id card|residence permit|visa"
     r"|social security|social insurance|national insurance|health insurance|national id|identity|tax id|tax"
-    r"|id)[ -]?(?:number|no\.?|nr\.?|#)|licen[cs]e number|steuer-?id(?:entifikationsnummer)?|steuernummer"
-    r"|reisepass(?:nummer)?|(?:personal)?ausweis(?:nummer)?|führerschein(?:nummer)?"
+    r"|id)[ -]?(?:number|no\.?|nr\.?|#)|tax id|licen[cs]e number|steuer-?id(?:entifikationsnummer)?"
+    r"|steuernummer|reisepass(?:nummer)?|(?:personal)?ausweis(?:nummer)?|führerschein(?:nummer)?"
     r"|sozialversicherungsnummer|ssn|nino|tfn"
 )
 _IS = r"(?:(?:is|was|are|to|will be|ist|est|es|é|now|still|currently|just)\b|['’]s\b|:=|=>|=|:)"
@@ -53,6 +54,14 @@ _SETTING = regex.compile(
 )
 _TOLD_CODE = regex.compile(
     rf"(?i)\b(?:{_CODE})\b(?:{_BETWEEN})?\s*#?[\"'`“‘«]?(?P<value>\d(?:[ -]?\d){{2,11}})\b"
+)
+_ENTERS = regex.compile(
+    r"(?i)\b(?:enter|type|key in|get in(?:to)?|come in(?:to)?|open|unlock|with)\b[^.!?\n\d]{0,30}"
+    r"\bcode\b[ :]*(?P<value>\d{4,12})\b"
+)
+# a token of a service whose form nobody listed
+_KEY = regex.compile(
+    r"(?<![\w/.-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=(?:[A-Za-z_-]*\d){3})(?P<value>[\w-]{24,})(?![\w/.])"
 )
 _OPENS = regex.compile(
     r"(?i)\b(?:unlock|open|disarm|log)(?:s|ed|ing)?\b[^.!?\n\d]{0,30}\b(?:with|by|using)\b[^.!?\n\d]{0,20}"
@@ -93,7 +102,10 @@ def told_secrets(text: str) -> Iterator[str]:
     """Kinds of secrets that a text tells in prose."""
     if _tells_password(text):
         yield "password or key"
-    if any(found["value"] for found in (*_TOLD_CODE.finditer(text), *_OPENS.finditer(text))):
+    if any(
+        found["value"]
+        for found in (*_TOLD_CODE.finditer(text), *_OPENS.finditer(text), *_ENTERS.finditer(text))
+    ):
         yield "PIN or code"
     for found in _BEFORE.finditer(text):
         told = found["value"]
@@ -113,7 +125,7 @@ def _tells_password(text: str) -> bool:
             return True
     if any(_looks_made_up(found["value"]) for found in (*_BARE.finditer(text), *_LOG_IN.finditer(text))):
         return True
-    if any(_looks_made_up(found["value"]) for found in _SETTING.finditer(text)):
+    if _KEY.search(text) or any(_looks_made_up(found["value"]) for found in _SETTING.finditer(text)):
         return True
     rest = (word for found in _MINE.finditer(text) for word in found["rest"].split())
     return any(_looks_made_up(word) for word in rest)

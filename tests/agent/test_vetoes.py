@@ -92,6 +92,12 @@ SECRETS = [
     "the private key 5Kb8kLf9zgWQnogidDA76MzPL6TsZZY36hWXMssSzNydYXYB9KF",
     "I log into the server with root and toor99",
     "mot de passe : chaton2020",
+    "You get into the office with the code 8812",
+    f"here is my key {_key('AIza', 'SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY')}",
+    "my secret word for the bank hotline is pelican",
+    "recovery code 7H2K-99QP-LM4X",
+    "my tax id is 12-3456789",
+    "The combination of my suitcase is 729",
 ]
 
 HARMLESS = [
