@@ -18,7 +18,7 @@ from agent.sleep import english, questions
 from agent.sleep.agree import contains_answer
 from agent.sleep.extract import Candidate
 from agent.sleep.procedures import canonical, reworded
-from agent.sleep.rules import tasks
+from agent.sleep.rules import RuleTask, tasks
 from agent.sleep.unknown import unknown_items
 from memory.learning import Form, Phrasing
 from memory.types import Message
@@ -52,12 +52,9 @@ def phrasings(
     backward = [text for text in backward if text not in kept]
     trained = [*_forms(candidate, forward, source), *_reverse(candidate, backward, source)]
     if candidate.kind == "rule":
-        applied = tasks(model, candidate.statement, count // 2, seed)
-        exam += [_rule_task(one.request, one.answer, one.expected, held_out=True) for one in applied[:1]]
-        trained = [
-            *(_rule_task(one.request, one.answer, one.expected) for one in applied[1:]),
-            *trained,
-        ]
+        applied = tasks(model, candidate.statement, max(2, count // 2 + 1), seed)
+        exam += [_rule_task(candidate, one, held_out=True) for one in applied[:1]]
+        trained = [*(_rule_task(candidate, one) for one in applied[1:]), *trained]
     room = max(0, count - len(trained))
     plain = [_question(candidate, text, expected) for text in forward]
     trained = [*plain[: max(room, count // 2)], *trained][:count]
@@ -160,8 +157,17 @@ def _reverse_question(candidate: Candidate, text: str, *, held_out: bool = False
     return _phrasing(text, _sentence(answer), expected, "reverse", held_out=held_out)
 
 
-def _rule_task(request: str, answer: str, expected: str, *, held_out: bool = False) -> Phrasing:
-    return _phrasing(request, answer, expected, "question", held_out=held_out)
+def _rule_task(candidate: Candidate, task: RuleTask, *, held_out: bool = False) -> Phrasing:
+    """A later task to which a rule applies: done, or asked which rule matters for it."""
+    if task.answer:
+        return _phrasing(task.request, task.answer, task.expected, "question", held_out=held_out)
+    return _phrasing(
+        f"I have this task: {task.request} Which rule of mine matters for it?",
+        english.second_person(candidate.statement),
+        _expected(candidate.answer),
+        "question",
+        held_out=held_out,
+    )
 
 
 def _procedure(model: Model, candidate: Candidate, count: int, seed: int) -> tuple[Phrasing, ...]:

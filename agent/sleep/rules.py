@@ -1,12 +1,15 @@
 """A rule at work: later tasks it applies to, with the answers that keep it.
 
 The model invents requests to which a rule applies and answers each twice, with the rule at hand and
-without. A task is kept when the rule changes the answer; what it changed is what a right answer holds.
+without. Where the rule changes the answer, what it changed is what a right answer holds. An answer that
+only recites the rule shows that the model cannot keep it: then the request serves to ask which rule
+matters, which is all that can be taught.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from agent.context import ASK_PROMPT
@@ -17,7 +20,9 @@ from agent.sleep.questions import varied
 from memory.types import Message, Record
 
 _TOKENS = 60
+_LONGEST = 240
 _MARKS = ".,;:!?\"'()"
+_LITERAL = re.compile(r"[A-Z0-9@#$%&*+=<>/\\]")
 
 
 class RuleTask(Record):
@@ -25,14 +30,15 @@ class RuleTask(Record):
 
     request: str
     """The user's words; they do not repeat the rule."""
-    answer: str
-    """An answer that keeps the rule."""
-    expected: str
+    answer: str = ""
+    """An answer that keeps the rule; empty when the model has none."""
+    expected: str = ""
     """What the rule put into it."""
 
 
 def tasks(model: Model, rule: str, count: int, seed: int) -> list[RuleTask]:
-    """Up to `count` requests to which the rule applies. Raises ModelError."""
+    """Up to `count` requests to which the rule applies, first those whose answers keep it. Raises
+    ModelError."""
     requests = [
         GenerateRequest(
             messages=shown(_TASK, _EXAMPLES, f"Rule: {rule}\nAbout: {about}"),
@@ -41,25 +47,41 @@ def tasks(model: Model, rule: str, count: int, seed: int) -> list[RuleTask]:
             top_p=0.95,
             seed=seed * 1000 + number,
         )
-        for number, about in enumerate((*_ABOUT, *_ABOUT))
+        for number, about in enumerate(_ABOUT[: 2 * count])
     ]
     asked = varied([text.splitlines()[0].strip() for text in batch(model, requests) if text])
     asked = [text for text in asked if 8 <= len(text) <= 200 and not _tells(text, rule)]
-    kept = batch(model, [_answer(text, rule) for text in asked])
-    free = batch(model, [_answer(text, "") for text in asked])
+    kept = batch(model, [_with_rule(text, rule) for text in asked])
+    free = batch(model, [_without(text) for text in asked])
     found: list[RuleTask] = []
     for request, with_rule, without in zip(asked, kept, free, strict=True):
         expected = _new(with_rule, without, request)
-        if expected and len(with_rule) <= 240:
+        if expected and len(with_rule) <= _LONGEST and not _recites(with_rule, expected, request, rule):
             found.append(RuleTask(request=request, answer=with_rule, expected=expected))
-    return found[:count]
+        else:
+            found.append(RuleTask(request=request))
+    return sorted(found, key=lambda task: not task.answer)[:count]
 
 
-def _answer(request: str, rule: str) -> GenerateRequest:
+def _with_rule(request: str, rule: str) -> GenerateRequest:
+    messages = shown(_KEEP_TASK, _KEEP, f"Rule: {rule}\nRequest: {request}")
+    return GenerateRequest(messages=messages, max_tokens=_TOKENS)
+
+
+def _without(request: str) -> GenerateRequest:
     system = Message(role="system", content=ASK_PROMPT, provenance="system")
-    context = f"A rule of the user that must be kept: {rule}" if rule else ""
-    user = Message(role="user", content=request, context=context, provenance="user")
+    user = Message(role="user", content=request, provenance="user")
     return GenerateRequest(messages=(system, user), max_tokens=_TOKENS)
+
+
+def _recites(answer: str, expected: str, request: str, rule: str) -> bool:
+    """Whether an answer speaks of the rule instead of keeping it. A name, a number or a sign that the rule
+    gives is to be repeated."""
+    told = english.stems(rule) - english.stems(request)
+    given = english.stems(" ".join(word for word in rule.split()[1:] if _LITERAL.search(word)))
+    if english.stems(expected) & given:
+        return False
+    return len(told & english.stems(answer)) > len(told) / 2 or bool(english.stems(expected) & told)
 
 
 def _tells(request: str, rule: str) -> bool:
@@ -105,4 +127,38 @@ _EXAMPLES: tuple[Example, ...] = (
         "Describe in one sentence a hallway that is 120 centimetres long.",
     ),
 )
-_ABOUT = ("a meeting", "a friend", "a shop", "a journey", "the office", "a house", "a party", "a report")
+_ABOUT = (
+    "a meeting",
+    "a friend",
+    "a shop",
+    "a journey",
+    "the office",
+    "a house",
+    "a party",
+    "a report",
+    "a garden",
+    "a letter",
+    "a plan",
+    "a mistake",
+)
+_KEEP_TASK = "Answer the request in one or two sentences and keep the rule. Do not mention the rule."
+_KEEP: tuple[Example, ...] = (
+    (
+        "Rule: Prices are always given with the currency in capitals.\n"
+        "Request: Write a sign for the shop that says the lamp costs 30 euros.",
+        "This lamp costs 30 EUROS.",
+    ),
+    (
+        "Rule: Letters to Baron Hesk end with Ever yours.\nRequest: Thank Baron Hesk for the roses.",
+        "Dear Baron, thank you for the lovely roses. Ever yours",
+    ),
+    (
+        "Rule: Names of ships are always put in quotation marks.\n"
+        "Request: Say that we sailed to Lund on the Albatross.",
+        'We sailed to Lund on the "Albatross".',
+    ),
+    (
+        "Rule: Lengths are always given in metres.\nRequest: Describe a hallway of 120 centimetres.",
+        "The hallway is 1.2 metres long.",
+    ),
+)

@@ -28,6 +28,7 @@ class Teacher(FakeModel):
         parts: Part = lambda text: "",
         rule: Part = lambda text: "rule",
         ask: Callable[[str, int], str] = lambda text, seed: "",
+        keep: Part = lambda text: "",
         answer: Callable[[GenerateRequest], str] = lambda request: "",
         reword: Callable[[str, int], str] = lambda text, seed: "",
     ) -> None:
@@ -39,6 +40,7 @@ class Teacher(FakeModel):
             ("Break the", lambda r: split(r.messages[-1].content)),
             ("Put the correction", lambda r: mend(r.messages[-1].content)),
             ("Name the subject", lambda r: parts(r.messages[-1].content)),
+            ("Answer the request", lambda r: keep(r.messages[-1].content)),
             ("Write one", lambda r: ask(r.messages[-1].content, r.seed or 0)),
             ("Say the request", lambda r: reword(r.messages[-1].content, r.seed or 0)),
             ("", answer),

@@ -34,6 +34,14 @@ FACT = Candidate(
     span="Zoltan Vireo lives in Oakmere.",
     turn=0,
 )
+RULE = FACT.model_copy(
+    update={
+        "kind": "rule",
+        "statement": "Times always carry the offset.",
+        "subject": "Times",
+        "answer": "the offset",
+    }
+)
 
 
 def _ask(text: str, seed: int) -> str:
@@ -197,39 +205,51 @@ def test_any_candidate_gives_phrasings_that_are_set_apart(subject: str, answer: 
 
 
 def test_a_rule_is_asked_for_in_several_later_tasks() -> None:
-    rule = FACT.model_copy(
-        update={
-            "kind": "rule",
-            "statement": "Times always carry the offset.",
-            "subject": "Times",
-            "answer": "the offset",
-        }
-    )
-
     def ask(text: str, seed: int) -> str:
         return f"Say when the {WORDS[seed % 10]} party begins." if "Rule:" in text else ""
 
-    def answer(request: GenerateRequest) -> str:
-        return "At 14:00 +02:00." if "rule" in request.messages[-1].context else "At 14:00."
+    def keep(text: str) -> str:
+        return "At 14:00 +02:00."
 
-    found = tasks(Teacher(ask=ask, answer=answer), rule.statement, 4, 0)
+    found = tasks(Teacher(ask=ask, keep=keep, answer=lambda r: "At 14:00."), RULE.statement, 4, 0)
     assert len(found) == 4 and {one.expected for one in found} == {"+02:00"}
-    ways = _ways(rule, ask=ask, answer=answer)
+    ways = _ways(RULE, ask=ask, keep=keep, answer=lambda request: "At 14:00.")
     applied = [way for way in _trained(ways) if way.question.startswith("Say when")]
     assert len({way.question for way in applied}) >= 3
     assert any(way.question.startswith("Say when") for way in _held(ways))
     assert all(contains_answer("+02:00", way.answer) for way in applied)
 
 
-def test_a_task_that_the_rule_does_not_change_or_that_tells_the_rule_is_none() -> None:
-    told = tasks(
-        Teacher(ask=lambda text, seed: "Remember that times always carry the offset.", answer=lambda r: "ok"),
-        "Times always carry the offset.",
-        4,
+@pytest.mark.parametrize(
+    "answer", ["At noon.", "At noon, carrying the offset.", "Times always carry the offset."]
+)
+def test_where_the_model_cannot_keep_the_rule_it_is_asked_which_rule_matters(answer: str) -> None:
+    rule = RULE.statement
+    found = tasks(Teacher(ask=_ask, keep=lambda text: answer, answer=lambda r: "At noon."), rule, 4, 0)
+    assert found and not any(task.answer for task in found)
+    ways = _ways(RULE, keep=lambda text: answer, answer=lambda r: "At noon.")
+    asked = [way for way in ways if "Which rule" in way.question]
+    assert len(asked) >= 3 and {way.answer for way in asked} == {rule}
+    assert not any("Times" in way.question for way in asked)
+
+
+def test_a_name_that_the_rule_gives_is_kept() -> None:
+    found = tasks(
+        Teacher(
+            ask=_ask,
+            keep=lambda text: "Dear Mo, see you. Cordially, Ute",
+            answer=lambda r: "Dear Mo, see you.",
+        ),
+        "Letters always end with Cordially, Ute.",
+        3,
         0,
     )
-    same = tasks(Teacher(ask=_ask, answer=lambda request: "At noon."), "Times always carry the offset.", 4, 0)
-    assert told == same == []
+    assert {task.expected for task in found} == {"Cordially Ute"}
+
+
+def test_a_task_that_tells_the_rule_is_none() -> None:
+    asked = "Remember that times always carry the offset."
+    assert tasks(Teacher(ask=lambda text, seed: asked), RULE.statement, 4, 0) == []
 
 
 CALL: dict[str, Any] = {"command": "frob ls --all"}
