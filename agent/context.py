@@ -54,11 +54,14 @@ def folder_text(workspace: Path) -> str:
     return f"In the working folder: {', '.join(names[:_NAMES])}{more}"
 
 
-def answer_prompt(user: Message, steps: Sequence[Step]) -> tuple[Message, ...]:
-    """A prompt for the closing words of a turn: the task and what was done, as plain text.
+def answer_prompt(messages: Sequence[Message], steps: Sequence[Step]) -> tuple[Message, ...]:
+    """A prompt for the closing words of a turn: what was said before, the task and what was done for it,
+    as plain text. `messages` are the turn's prompt, its user message last; `steps` what it led to.
 
     Small models that have seen calls in a conversation go on writing calls; asked this way they answer.
     """
+    *before, user = messages
+    said = [m for m in before if m.role == "user" or (m.role == "assistant" and not m.tool_calls)]
     done = "\n\n".join(
         f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)[:_CALL_CHARS]}\n{result.content}"
         for step in steps
@@ -68,6 +71,7 @@ def answer_prompt(user: Message, steps: Sequence[Step]) -> tuple[Message, ...]:
     text = f"{user.content}\n\nThis was done:\n{done}\n\nTell the user the result in one or two sentences."
     return (
         Message(role="system", content=ASK_PROMPT, provenance="system"),
+        *(message.model_copy(update={"context": ""}) for message in said),
         Message(role="user", content=text, provenance="tool"),
     )
 

@@ -252,7 +252,7 @@ class _Run:
         episode_id = self._turn.place.episode_id
         messages, tools = tuple(self._messages), self._turn.specs
         if self._answers_next:
-            messages, tools = answer_prompt(self._turn.messages[-1], self._done), ()
+            messages, tools = answer_prompt(self._turn.messages, self._done), ()
         request = GenerateRequest(
             messages=messages,
             tools=tools,

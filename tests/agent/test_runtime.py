@@ -59,6 +59,23 @@ async def test_calls_are_journalled_before_they_run(make_runtime: MakeRuntime, w
     assert order[:3] == [StepStarted, CallDecided, StepFinished]
 
 
+async def test_events_are_told_in_the_order_of_the_journal(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime([call("write_file", path="a", content="x"), "Made."])
+    stream = runtime.events()
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    episode_id = await runtime.submit(request(workspace))
+    seen = [await first]
+    while seen[-1].kind != "episode_judged":
+        seen.append(await anext(stream))
+    await stream.aclose()
+    places = [event.seq for event in seen if event.seq and event.episode_id == episode_id]
+    assert places == sorted(set(places))
+    assert seen[-2].kind == "run_finished"
+
+
 async def test_a_wrong_call_gets_one_repair_turn(make_runtime: MakeRuntime, workspace: Path) -> None:
     runtime = await make_runtime([call("read_file"), call("list_files"), "fine"])
     end, events = await finished(runtime, request(workspace))
@@ -89,6 +106,19 @@ async def test_a_call_whose_result_stands_is_answered_from_it(
     assert (end.outcome, end.answer, end.steps) == ("success", "It says seven.", 3)
     asked = runtime._parts.model._model.requests[-1]  # type: ignore[union-attr]
     assert not asked.tools and "seven" in asked.messages[-1].content
+
+
+async def test_such_an_answer_knows_what_was_said_before(make_runtime: MakeRuntime, workspace: Path) -> None:
+    (workspace / "a.txt").write_text("seven")
+    look = call("read_file", path="a.txt")
+    runtime = await make_runtime(["Hello, Ann.", look, look, "Seven, Ann."])
+    said, _ = await finished(runtime, request(workspace, "I am Ann.", kind="conversation"))
+    more = request(workspace, "What does a.txt say?", kind="conversation", continue_episode=said.episode_id)
+    end, _ = await finished(runtime, more)
+    assert end.answer == "Seven, Ann."
+    asked = runtime._parts.model._model.requests[-1]  # type: ignore[union-attr]
+    assert [message.role for message in asked.messages] == ["system", "user", "assistant", "user"]
+    assert asked.messages[1].content == "I am Ann." and "seven" in asked.messages[-1].content
 
 
 async def test_a_command_may_run_again_after_a_change(make_runtime: MakeRuntime, workspace: Path) -> None:
