@@ -140,6 +140,12 @@ def test_json_lines_end_in_run_finished(run: Run, world: Path, line: str, said: 
     assert err == f"nightschool: {end['reason']}\n"
 
 
+def test_words_after_continue_are_no_id(run: Run) -> None:
+    assert "`last`" in run("run", "--continue", "last week's report, please")[2]
+    assert "`ep_1`" in run("run", "--continue", "ep_1")[2]
+    assert "`nosuch`" in run("run", "--continue", "nosuch", "go on")[2]
+
+
 def test_a_task_on_standard_input(run: Run) -> None:
     code, _, err = run("run", "-", stdin=b"caf\xe9")
     assert (code, "UTF-8" in err, err.count("\n")) == (2, True, 1)

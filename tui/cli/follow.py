@@ -149,7 +149,10 @@ async def run_turn(runtime: RuntimeCalls, request: TaskRequest, view: View) -> R
     """Submit, show every event of the turn, answer what can be answered here, return its end."""
     past_turns = 0
     if request.continue_episode is not None:
-        past_turns = len((await runtime.episode(request.continue_episode)).turns)
+        before = await runtime.episode(request.continue_episode)
+        past_turns = len(before.turns)
+        # `last` must mean the same episode throughout
+        request = request.model_copy(update={"continue_episode": before.id})
     episode_id = await runtime.submit(request)
     asked: set[asyncio.Task[None]] = set()
     with _signals(runtime, episode_id):

@@ -57,6 +57,10 @@ def run(
     from tui.cli.follow import EXIT_CODES, JsonView, TextView, run_turn
     from tui.cli.session import open_session, workspace_or_default
 
+    is_id = continue_episode is None or continue_episode == "last" or continue_episode.startswith("ep_")
+    if not is_id and not task:
+        # `--continue "And then?"` reads as words to go on with, not as an id
+        task, continue_episode = (continue_episode or "",), "last"
     mode = approve or ("ask" if sys.stdin.isatty() else "deny")
     request = TaskRequest(
         text=_standard_input() if task == ("-",) else words(task),
