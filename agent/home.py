@@ -56,6 +56,12 @@ class Home:
         Others lose whatever rights they have to it. Raises HomeError when it cannot be written or is of a
         newer version.
         """
+        if not str(self.root).isprintable():
+            # as a name that is not UTF-8 or holds a line break, which the tables cannot take
+            raise HomeError(
+                f"The home folder {str(self.root)!a} has a name with unprintable characters. "
+                "Choose another home with --home."
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             mode = stat.S_IMODE(self.root.stat().st_mode)

@@ -23,6 +23,13 @@ def test_rights_are_only_ever_tightened(tmp_path: Path, before: int, after: int)
     home.root.chmod(0o700)
 
 
+@pytest.mark.parametrize("name", ["line\nbreak", "latin\udce9", "tab\t"])
+def test_a_name_that_tables_cannot_take_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(HomeError, match="--home"):
+        Home(tmp_path / name).create()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_marker_without_its_number_is_written_again(tmp_path: Path) -> None:
     home = Home(tmp_path)
     (tmp_path / "version").write_text("")

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import click
 
-from tui.cli.output import Cli, json_option
+from tui.cli.output import Cli, Folder, json_option
 from tui.cli.person import read_line
 from tui.cli.run import continue_option
 
 
 @click.command()
 @click.option("--script", type=click.Path(path_type=Path), help="Each line is one user message.")
-@click.option(
-    "--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one]."
-)
+@click.option("--workspace", type=Folder(), help="Folder to work in [default: the current one].")
 @click.option("--model", "model_name", help="A name from `nightschool model list`.")
 @click.option("--approve", type=click.Choice(["allow", "ask", "deny"]), help="As in `run`.")
 @continue_option

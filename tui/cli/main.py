@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tui.cli.output import Cli
+from tui.cli.output import Cli, Folder
 
 _COMMANDS = {
     "adapters": ("tui.cli.adapters:adapters", "What the nights made; which one serves."),
@@ -58,7 +58,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, invoke_without_command=True)
 @click.option(
     "--home",
-    type=click.Path(path_type=Path),
+    type=Folder(),
     help="Home folder [default: NIGHTSCHOOL_HOME, or the platform's].",
 )
 @click.version_option(package_name="nightschool")

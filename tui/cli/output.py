@@ -43,6 +43,19 @@ class Cli:
         return load_settings(self.home, {key.replace("_", ".", 1): v for key, v in overrides.items()})
 
 
+class Folder(click.Path):
+    """A path that is really given: an empty one, as an unset variable leaves it, means no folder at all."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuses the empty path, which would be the current folder."""
+        if value == "":
+            self.fail("The path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def json_option(function: _F) -> _F:
     """Adds `--json` as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(function)

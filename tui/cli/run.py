@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tui.cli.output import Cli, json_option, words
+from tui.cli.output import Cli, Folder, json_option, words
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,9 +29,7 @@ def continue_option(function: _F) -> _F:
 
 @click.command()
 @click.argument("task", nargs=-1)
-@click.option(
-    "--workspace", type=click.Path(path_type=Path), help="Folder to work in [default: the current one]."
-)
+@click.option("--workspace", type=Folder(), help="Folder to work in [default: the current one].")
 @click.option("--model", "model_name", help="A name from `nightschool model list`.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Most model turns.")
 @click.option(

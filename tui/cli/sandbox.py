@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from tui.cli.output import FAILED, INTERRUPTED, OK, Cli, fail, json_option, print_json
+from tui.cli.output import FAILED, INTERRUPTED, OK, Cli, Folder, fail, json_option, print_json
 
 if TYPE_CHECKING:
     from sandbox.base import Command
@@ -29,9 +29,7 @@ def sandbox() -> None:
 
 @sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--network", is_flag=True, help="Grant the host's network.")
-@click.option(
-    "--workspace", type=click.Path(path_type=Path), help="The only writable folder (else the current one)."
-)
+@click.option("--workspace", type=Folder(), help="The only writable folder (else the current one).")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def run(cli: Cli, network: bool, workspace: Path | None, command: tuple[str, ...]) -> NoReturn:
