@@ -518,11 +518,13 @@ class Runtime(Learning):
     def _changes(self, episode: Episode) -> list[FileChange]:
         if episode.workspace is None:
             return []
-        preimages = Preimages(self._parts.home.preimages / episode.id)
-        return [
-            FileChange(path=change.path, action=change.action, diff=change.diff)
-            for change in preimages.changes(Path(episode.workspace))
-        ]
+        workspace = Path(episode.workspace)
+        found = list(Preimages(self._parts.home.preimages / episode.id).changes(workspace))
+        if found and not workspace.is_dir():
+            raise UsageError(
+                f"The workspace {workspace} of episode {episode.id} is not there. Put it back, then undo."
+            )
+        return [FileChange(path=change.path, action=change.action, diff=change.diff) for change in found]
 
     def _recall_tokens(self) -> int:
         return self._parts.settings.memory.recall_tokens

@@ -166,6 +166,44 @@ def test_undo_shows_the_diff_and_asks(run: Run, home: Home, tmp_path: Path) -> N
     assert lines(run("episodes", "show", FIRST, "--json")[1])[0]["undone"]
 
 
+def test_undo_says_what_it_cannot_take_back(run: Run, home: Home, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "a.txt").write_text("before\n")
+    preimages = Preimages(home.preimages / FIRST)
+    preimages.snapshot(workspace)
+    (workspace / "a.txt").write_text("after\n")
+    preimages.settle(workspace)
+    for pack in (home.preimages / FIRST).glob("*.pack"):
+        pack.write_bytes(b"")
+    code, out, err = run("undo", FIRST, "--yes")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot restore a.txt" in out
+    assert "cannot be taken back" in err
+    (workspace / "new.txt").write_text("new\n")
+    preimages = Preimages(home.preimages / FIRST)
+    preimages.keep(workspace / "other.txt")
+    (workspace / "other.txt").write_text("new\n")
+    code, out, err = run("undo", FIRST, "--yes")
+    assert (code, err) == (0, "")
+    assert "remove other.txt" in out
+    assert "Took back 1 file." in out
+    assert (workspace / "a.txt").read_text() == "after\n"
+    assert not (workspace / "other.txt").exists()
+
+
+def test_undo_in_a_workspace_that_is_gone(run: Run, home: Home, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "a.txt").write_text("before\n")
+    preimages = Preimages(home.preimages / FIRST)
+    preimages.snapshot(workspace)
+    (workspace / "a.txt").write_text("after\n")
+    preimages.settle(workspace)
+    workspace.rename(tmp_path / "moved")
+    code, _, err = run("undo", FIRST, "--yes")
+    assert (code, err.count("\n")) == (2, 1)
+    assert str(workspace) in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -130,7 +130,10 @@ def undo(cli: Cli, episode_id: str, yes: bool, as_json: bool) -> None:
             raise UsageError(f"Episode {episode.id} changed nothing in its workspace, or was undone already.")
         if not as_json:
             _print_changes(changes)
-        files = "1 file" if len(changes) == 1 else f"{len(changes)} files"
+        kept = sum(change.action != "lost" for change in changes)
+        if not kept:
+            raise UsageError(f"What episode {episode.id} changed was not kept, so it cannot be taken back.")
+        files = "1 file" if kept == 1 else f"{kept} files"
         if not await confirmed(f"Take back {files} in {episode.workspace}?", yes):
             return FAILED
         done = await runtime.undo(episode.id)
@@ -189,7 +192,7 @@ def _print_changes(changes: Any) -> None:
     from tui.render import diff_text
 
     for change in changes:
-        does = "remove" if change.action == "remove" else "restore"
+        does = "cannot restore" if change.action == "lost" else change.action
         _print(Text(f"{does} {change.path}", style="bold"))
         if change.diff:
             _print(diff_text(change.diff))
