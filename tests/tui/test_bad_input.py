@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,17 +26,23 @@ MODEL = "qwen2.5-coder-0.5b-instruct"
 START = [sys.executable, "-P", "-c", "from tui.cli.entry import main; main()"]
 
 
+def install(folder: Path) -> None:
+    """Let what is in the folder count as the installed default model."""
+    (folder / manifest.FILE_NAME).unlink(missing_ok=True)
+    files = manifest.describe(folder, lambda done, total: None)
+    record = manifest.Manifest(
+        name=MODEL, source="a test", catalogue_digest="", installed_at=now(), files=files
+    )
+    manifest.write(folder, record)
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an empty `home` and a `cache` where the default model seems to be; we stand in it."""
     folder = tmp_path / "cache" / "models" / MODEL
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"12345")
-    files = manifest.describe(folder, lambda done, total: None)
-    record = manifest.Manifest(
-        name=MODEL, source="a test", catalogue_digest="", installed_at=now(), files=files
-    )
-    manifest.write(folder, record)
+    install(folder)
     (tmp_path / "file").write_text("not JSON\n")
     (tmp_path / "latin").write_bytes(b"caf\xe9\n")
     (tmp_path / "half").write_text('{"id": 1}\n')
@@ -196,6 +203,32 @@ def test_an_embedder_that_is_none_is_one_sentence(
     code, out, _ = run("doctor", "--json")
     found = {row["check"]: row for row in map(json.loads, out.splitlines())}
     assert (code, found["embedder"]["ok"], found["settings"]["ok"]) == (1, False, True)
+
+
+def test_one_question_of_a_batch_does_not_cost_the_others(
+    run: Run, world: Path, tiny_qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = world / "cache" / "models" / MODEL
+    shutil.copytree(tiny_qwen_dir, folder, dirs_exist_ok=True)
+    install(folder)
+    monkeypatch.setenv("NIGHTSCHOOL_MODEL_CONTEXT_TOKENS", "2048")
+    monkeypatch.setenv("NIGHTSCHOOL_AGENT_TURN_TOKENS", "16")
+    questions = [
+        {"id": "a", "question": ""},
+        {"id": 2, "question": "x " * 9000},
+        {"id": 3, "question": "Why?"},
+    ]
+    (world / "questions").write_text("\n\n".join(json.dumps(question) for question in questions))
+    code, out, err = run("ask", "--batch", "questions")
+    empty, long, good = map(json.loads, out.splitlines())
+    assert (code, err) == (1, "")
+    assert ("empty" in empty["error"], "context" in long["error"]) == (True, True)
+    assert [row["id"] for row in (empty, long, good)] == ["a", 2, 3]
+    assert good["tokens"]["generated"] == 16 and "error" not in good
+    # without the weights none of them can be answered
+    monkeypatch.setenv("NIGHTSCHOOL_CACHE", str(world / "nothing"))
+    code, _, err = run("ask", "--batch", "questions")
+    assert (code, "model pull" in err) == (2, True)
 
 
 def test_choices_are_reported_as_json(run: Run) -> None:

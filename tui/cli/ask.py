@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tui.cli.output import Cli, json_option, print_json, words
+from tui.cli.output import FAILED, OK, Cli, json_option, print_json, words
 
 
 @click.command()
@@ -28,8 +29,11 @@ def ask(
     model_name: str | None,
     as_json: bool,
 ) -> None:
-    """Answer one QUESTION, without tools and without leaving an episode."""
-    from agent.errors import UsageError
+    """Answer one QUESTION, without tools and without leaving an episode.
+
+    With --batch a question that cannot be answered has `error` instead; the exit code is 1 then.
+    """
+    from agent.errors import ModelError, UsageError, WeightsMissing
     from tui.cli.session import open_session
 
     if batch is not None and question:
@@ -38,17 +42,27 @@ def ask(
     if batch:
         items = list(_read_batch(batch))
 
-    async def work() -> None:
+    async def work() -> int:
+        code = OK
         async with open_session(cli, model_name) as runtime:
             for item in items:
-                answer = await runtime.ask(item["question"], memory=not no_memory)
+                try:
+                    answer = await runtime.ask(item["question"], memory=not no_memory)
+                except (UsageError, ModelError) as error:
+                    if batch is None or isinstance(error, WeightsMissing):
+                        raise
+                    # one question that cannot be answered does not cost the others
+                    print_json({"id": item["id"], "answer": "", "error": str(error)})
+                    code = FAILED
+                    continue
                 if as_json or batch:
                     found = answer.model_dump(mode="json")
                     print_json({"id": item["id"], **found} if batch else found)
                 else:
                     click.echo(answer.answer)
+        return code
 
-    asyncio.run(work())
+    sys.exit(asyncio.run(work()))
 
 
 @click.command()
