@@ -223,10 +223,12 @@ class Trainer:
         resting = set(standing.resting)
         active = [item for item in self._new if item.lesson not in resting]
         order = [active[index] for index in shuffled(active, self._job.seed, standing.turn)]
-        new_share = max(0.05, 1 - self._recipe.rehearsal - self._recipe.anchors)
+        old_share = self._recipe.rehearsal if self._old_order else 0.0
+        anchor_share = self._recipe.anchors if self._anchors else 0.0
+        new_share = max(0.05, 1 - old_share - anchor_share)
         feeds = {
-            "rehearsal": Budget(self._old, self._old_order, self._recipe.rehearsal / new_share),
-            "anchors": Budget(self._anchors, self._anchor_order, self._recipe.anchors / new_share),
+            "rehearsal": Budget(self._old, self._old_order, old_share / new_share),
+            "anchors": Budget(self._anchors, self._anchor_order, anchor_share / new_share),
         }
         for name, feed in feeds.items():
             feed.cursor, feed.debt = standing.cursors.get(name, (0, 0.0))

@@ -112,14 +112,14 @@ def test_a_loss_that_is_no_number_goes_back_once_and_then_fails(
         return (float("nan") if calls in bad else loss), seen
 
     monkeypatch.setattr(Objective, "gradients", gradients)
-    result, said = _run(_short(job, passes=2), facts(3), tmp_path / "once")
+    result, said = _run(_short(job, passes=2, batch_items=4), facts(3), tmp_path / "once")
     assert result.steps == 4
     assert any("not a number" in one.text for one in said)
     found = state.load_standing(tmp_path / "once")
     assert found is not None and found.rate == 0.5
     bad, calls = [3, 5], 0
     with pytest.raises(LearningError, match="twice"):
-        _run(_short(job), facts(3), tmp_path / "twice")
+        _run(_short(job, batch_items=4), facts(3), tmp_path / "twice")
     assert not (tmp_path / "twice/adapter").exists()
 
 
