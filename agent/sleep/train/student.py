@@ -164,14 +164,29 @@ class Student:
         """
         first = self.first if first is None else first
         layout, states, order = _pack(prefixes, conversations, self.device)
-        hidden = self.run(states, layout, first, self.layers)
         where = [
             torch.arange(order[index] + len(one.states) - one.answer, order[index] + len(one.states))
             for index, one in enumerate(conversations)
         ]
-        picked = hidden.index_select(0, torch.cat(where).to(self.device))
-        normed: Tensor = self.network.model.norm(picked)
+        hidden = self.run(states, layout, first, self.layers - 1)
+        hidden = self._last(hidden, layout, torch.cat(where).to(self.device))
+        normed: Tensor = self.network.model.norm(hidden)
         return normed
+
+    def _last(self, states: Tensor, layout: Layout, where: Tensor) -> Tensor:
+        """The last decoder layer at some positions: behind its attention nothing looks at the others, so
+        most of its work can be left out."""
+        layer = self.network.model.layers[-1]
+        hidden = states[None]
+        attended, _ = layer.self_attn(
+            layer.input_layernorm(hidden),
+            position_embeddings=self.network.model.rotary_emb(hidden, layout.positions),
+            attention_mask=None,
+            layout=layout,
+        )
+        picked = (hidden + attended)[0].index_select(0, where)
+        answered: Tensor = picked + layer.mlp(layer.post_attention_layernorm(picked))
+        return answered
 
     @torch.no_grad()
     def states(self, prefix: Tensor, owns: Sequence[Tensor], end: int) -> tuple[Tensor, list[Tensor]]:
