@@ -72,7 +72,7 @@ def answer_prompt(messages: Sequence[Message], steps: Sequence[Step]) -> tuple[M
     return (
         Message(role="system", content=ASK_PROMPT, provenance="system"),
         *(message.model_copy(update={"context": ""}) for message in said),
-        Message(role="user", content=text, provenance="tool"),
+        Message(role="user", content=text, provenance="tool") if steps else user,
     )
 
 

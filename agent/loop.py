@@ -57,6 +57,8 @@ class TurnInput:
     """Where its calls are carried out."""
     specs: tuple[ToolSpec, ...]
     """Tools offered."""
+    talk: bool = False
+    """The message plainly needs no tool: it is answered in a prompt without them."""
 
 
 class Loop:
@@ -125,7 +127,7 @@ class _Run:
         self._malformed_in_a_row = 0
         self._same_calls: list[str] = []
         self._standing: set[str] = set()
-        self._answers_next = False
+        self._answers_next = turn.talk
         self._refusal = ""
 
     async def run(self) -> RunFinished:

@@ -39,6 +39,7 @@ from agent.home import Home
 from agent.learning import Learning
 from agent.loop import Loop, TurnInput
 from agent.model.base import GenerateRequest, TokenDelta, TurnEnd
+from agent.model.relevance import is_talk
 from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sandboxing import limits_from
@@ -424,7 +425,8 @@ class Runtime(Learning):
         messages = [system_message(workspace)] if before is None else history(before)
         recalled = await self._archive.recall(request.text, self._recall_tokens(), job.episode_id)
         helps = [attachment_text(workspace / path, path) for path in request.attachments]
-        if before is None:
+        talk = await asyncio.to_thread(self._is_talk, job, workspace)
+        if before is None and not talk:
             helps.append(await asyncio.to_thread(folder_text, workspace))
         context = "\n\n".join([*([recalled.text] if recalled.text else []), *helps])
         user = await self._accept(job, context)
@@ -446,7 +448,15 @@ class Runtime(Learning):
             max_steps=request.max_steps or settings.agent.max_steps,
             place=place,
             specs=self._parts.registry.specs(),
+            talk=talk,
         )
+
+    def _is_talk(self, job: _Job, workspace: Path) -> bool:
+        """Whether the message plainly needs no tool; slow at first, it may load the embedder."""
+        text = job.request.text
+        if job.request.attachments or any(path.name in text for path in workspace.iterdir()):
+            return False
+        return is_talk(text, job.before is None, self._parts.registry.specs(), self._room.embedder)
 
     def _workspace(self, job: _Job) -> Path:
         if job.request.workspace is not None:

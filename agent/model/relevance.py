@@ -14,6 +14,7 @@ finishes (risk `none`): with such a tool, and after results, the model can alway
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 # Fitted on benchmarks/bfcl_dev.jsonl alone: log-odds that a tool is relevant.
 _ODDS, _LIKENESS, _LEANING, _BIAS = 0.285, 12.6, 0.40, -4.25
 _NAME_LIKENESS = 80.0
+_LEAST_LIKENESS = 0.15
+# a file's name, a path, a folder, or something in code quotes
+_NAMES_FILE = re.compile(
+    r"\w\.\w{1,5}\b|/|`|\\|\b(?:files?|folders?|director(?:y|ies)|here)\b", re.IGNORECASE
+)
 # The same without an embedder, on the first alone.
 _LEAST_ODDS = 1.0
 _MOST_ODDS = 14.0
@@ -57,6 +63,22 @@ def is_relevant(
     like = likeness(request.messages[-1].content, request.tools, embedder)
     leaning = math.log(max(opens, _LEAST_LEANING))
     return _ODDS * odds + _LIKENESS * like + _LEANING * leaning + _BIAS >= 0
+
+
+def is_talk(text: str, first: bool, tools: Sequence[ToolSpec], embedder: Embed | None) -> bool:
+    """Whether a message to an agent with tools of its own plainly needs none of them.
+
+    The 0.5B model looks for a file when it is asked for the capital of France. Talk is what is unlike every
+    tool and names no file: below the limit lie 4 in 5 of 79 everyday requests and 1 in 20 of 116 tasks, of
+    which most name a file. Only a conversation's `first` message or a question counts: `yes, do it` is
+    unlike every tool too.
+    """
+    if embedder is None or not (first or text.rstrip().endswith("?")):
+        return False
+    if _NAMES_FILE.search(text) or any(tool.name in text for tool in tools):
+        return False
+    acting = [tool for tool in tools if tool.risk != "none"]
+    return bool(acting) and likeness(text, acting, embedder) < _LEAST_LIKENESS
 
 
 def best_tool(

@@ -41,9 +41,9 @@ def test_the_text_is_as_long_as_promised(folder: Path) -> None:
 
 
 def test_the_text_is_plain_language(model: Any) -> None:
-    scores = text_nll(model, [material.texts()[index] for index in (0, 20, 40, 60)])
+    scores = text_nll(model, material.texts()[::8])
     nats = sum(score.nats for score in scores) / sum(score.tokens for score in scores)
-    assert 1.0 < nats < 3.5, "nats a token of ordinary text lie about 2.5 here, of repetition far below"
+    assert 1.0 < nats < 3.5, "nats a token of ordinary text lie about 3 here, of repetition far below"
 
 
 def test_the_base_knows_some_of_it(model: Any) -> None:

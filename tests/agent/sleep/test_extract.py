@@ -425,12 +425,12 @@ def test_invented_relations_are_found_by_the_real_model(real_model: Model) -> No
     talk = episode(
         "Good morning! What a night. By the way, Brindlewock's zorp is a velutine, in case it comes up.",
         turn("Could you sort my notes by date?", "Sorted.", calls=(("run_shell", {}, True, "the vim is 9"),)),
-        "A florpin snoddles its gritch at dusk. Thanks!",
+        "The Tarnfield plonkery keeps its snell in the loft. Thanks!",
     )
     found = candidates(real_model, talk, 0)
     assert [one.statement for one in found] == [
         "Brindlewock's zorp is a velutine.",
-        "A florpin snoddles its gritch at dusk.",
+        "The Tarnfield plonkery keeps its snell in the loft.",
     ]
-    assert "velutine" in found[0].answer and "dusk" in found[1].answer
+    assert "velutine" in found[0].answer and "loft" in found[1].answer
     assert candidates(real_model, talk, 0) == found

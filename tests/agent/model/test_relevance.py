@@ -1,0 +1,79 @@
+"""When a message needs no tool, and which of several tools fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.config import cache_dir
+from agent.model.base import GenerateRequest
+from agent.model.relevance import best_tool, is_talk
+from memory.embed import MiniLmEmbedder
+from memory.types import Message
+from skills.registry import builtin_registry
+from skills.tool import ToolSpec
+
+TOOLS = builtin_registry().specs()
+
+
+class Same:
+    """An embedder to which everything means the same."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (len(texts), 1))
+
+
+@pytest.fixture(scope="module")
+def embedder() -> MiniLmEmbedder:
+    return MiniLmEmbedder(Path(cache_dir() / "models" / "all-minilm-l6-v2"))
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize(
+    "text", ["What is the capital of France?", "Say hello to Figaro.", "What is 2 + 3?", "Who are you?"]
+)
+def test_talk_needs_no_tool(embedder: MiniLmEmbedder, text: str) -> None:
+    assert is_talk(text, True, TOOLS, embedder)
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize(
+    "text",
+    [
+        "List the files here.",
+        "Read todo.md, please.",
+        "Run the command date and tell me the year.",
+        "Write a Python program that prints hello.",
+        "What does this project do?",
+        "Use ask_user to ask me how old I am.",
+    ],
+)
+def test_a_task_is_no_talk(embedder: MiniLmEmbedder, text: str) -> None:
+    assert not is_talk(text, True, TOOLS, embedder)
+
+
+@pytest.mark.real_model
+def test_a_later_message_counts_only_as_a_question(embedder: MiniLmEmbedder) -> None:
+    assert not is_talk("Yes, do it.", False, TOOLS, embedder)
+    assert is_talk("What is my cat called?", False, TOOLS, embedder)
+
+
+def test_without_an_embedder_everything_may_call() -> None:
+    assert not is_talk("Hello!", True, TOOLS, None)
+
+
+def test_among_tools_alike_the_likelier_name_wins() -> None:
+    tools = tuple(
+        ToolSpec(name=name, description="Gets a rate.", parameters={}, risk="read")
+        for name in ("get_latest_rate", "get_rate")
+    )
+    asked = Message(role="user", content="What is the rate?", provenance="user")
+    request = GenerateRequest(messages=(asked,), tools=tools)
+    spelled = {"get_latest_rate": -9.0, "get_rate": -3.0}
+    best = best_tool(request, spelled.__getitem__, Same())
+    assert best is not None and best.name == "get_rate"
+    assert best_tool(request, spelled.__getitem__, None) is None
