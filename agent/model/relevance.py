@@ -32,7 +32,7 @@ _NAME_LIKENESS = 80.0
 _LEAST_LIKENESS = 0.15
 # a file's name, a path, a folder, or something in code quotes
 _NAMES_FILE = re.compile(
-    r"\w\.\w{1,5}\b|/|`|\\|\b(?:files?|folders?|director(?:y|ies)|here)\b", re.IGNORECASE
+    r"\w\.\w{1,5}\b|/|`|\\|\b(?:files?|folders?|director(?:y|ies)|project|here)\b", re.IGNORECASE
 )
 # The same without an embedder, on the first alone.
 _LEAST_ODDS = 1.0
