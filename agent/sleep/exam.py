@@ -292,39 +292,52 @@ class _Exam:
         return self._guard("tools", *self._marks(requests, "tool calls", mark), tolerance=self._limits.probes)
 
     def _unrelated(self, lessons: Sequence[Lesson]) -> Guard:
-        probes = self._sample(material.unrelated(), self._size.unrelated, "unrelated")
         marks = traces(lessons, material.common_words())
-        requests = [
-            GenerateRequest(messages=material.asking(probe.prompt), max_tokens=_ANSWER_TOKENS)
-            for probe in probes
-        ]
-        base = self._ask(None, requests, "unrelated prompts, base", keep=True)
-        clean: list[list[bool]] = []
-        seen: set[str] = set()
-        for adapter in (self._before, self._after):
-            texts = self._ask(adapter, requests, "unrelated prompts", keep=True)
-            found = [
-                intruders(text, probe.prompt, plain, marks)
-                for text, probe, plain in zip(texts, probes, base, strict=True)
-            ]
-            clean.append([not words for words in found])
-            if adapter is self._after:
-                seen = {word for words in found for word in words}
+        probes: Sequence[material.Everyday] = self._sample(
+            material.unrelated(), self._size.unrelated, "unrelated"
+        )
+        earlier, later = self._intruded(probes, marks)
+        if any(later) and len(probes) < len(material.unrelated()):
+            # a single intrusion in a sample says little about how often they happen: ask all there are
+            probes = material.unrelated()
+            earlier, later = self._intruded(probes, marks)
+        seen = sorted({word for words in later for word in words})
         if seen:
-            self._remarks.append(f"in unrelated answers turned up: {', '.join(sorted(seen)[:5])}")
-        earlier, later = clean
+            self._remarks.append(f"in unrelated answers turned up: {', '.join(seen[:5])}")
+        before = _share([not words for words in earlier])
         # no chance is at work here: whatever intrudes was trained
-        limit = min(1 - self._limits.intrusions, _share(earlier))
-        share = rate(sum(later), len(later))
+        limit = min(1 - self._limits.intrusions, before)
+        share = rate(sum(not words for words in later), len(later))
         return Guard(
             name="unrelated",
-            before=_share(earlier),
+            before=before,
             after=share.value,
             limit=limit,
             passed=share.value >= limit - 1e-9,
             low=share.low,
             high=share.high,
         )
+
+    def _intruded(
+        self, probes: Sequence[material.Everyday], marks: frozenset[str]
+    ) -> tuple[list[list[str]], list[list[str]]]:
+        """What of the lessons turns up in each answer, before and after."""
+        requests = [
+            GenerateRequest(messages=material.asking(probe.prompt), max_tokens=_ANSWER_TOKENS)
+            for probe in probes
+        ]
+        base, earlier, later = (
+            self._ask(adapter, requests, f"unrelated prompts{label}", keep=True)
+            for adapter, label in ((None, ", base"), (self._before, ", before"), (self._after, ""))
+        )
+
+        def found(texts: Sequence[str]) -> list[list[str]]:
+            return [
+                intruders(text, probe.prompt, plain, marks)
+                for text, probe, plain in zip(texts, probes, base, strict=True)
+            ]
+
+        return found(earlier), found(later)
 
     def _unknown(self, lessons: Sequence[Lesson]) -> Guard:
         asked = neighbours(lessons, self._size.neighbours, self._seed)

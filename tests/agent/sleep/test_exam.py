@@ -292,6 +292,26 @@ def test_a_lesson_in_unrelated_answers_is_an_intrusion(sit: Callable[..., ExamRe
     assert any("oakmere" in reason for reason in result.reasons)
 
 
+@pytest.mark.parametrize(("count", "passes"), [(1, True), (2, False)])
+def test_an_intrusion_in_the_sample_has_all_prompts_asked(
+    sit: Callable[..., ExamResult], count: int, passes: bool
+) -> None:
+    chance = random.Random("unrelated:0").sample(range(len(material.unrelated())), exam.BRIEF.unrelated)
+    prompts = [material.unrelated()[index].prompt for index in chance[:count]]
+
+    def intrudes(question: str, adapter: Path | None) -> str | None:
+        if adapter is not None and question in prompts:
+            return "Take the train to Oakmere."
+        return learned(question, adapter)
+
+    model = Scripted(intrudes)
+    result = sit(model, thorough=False)
+    assert guard(result, "unrelated").passed is passes
+    total = len(material.unrelated())
+    assert guard(result, "unrelated").after == pytest.approx((total - count) / total)
+    assert any("oakmere" in reason for reason in result.reasons)
+
+
 def test_strangers_must_stay_unknown(sit: Callable[..., ExamResult]) -> None:
     def makes_up(question: str, adapter: Path | None) -> str | None:
         known = learned(question, adapter)
