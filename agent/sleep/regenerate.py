@@ -143,12 +143,18 @@ def _question(
 def _gap(candidate: Candidate, frame: str, *, held_out: bool = False) -> Phrasing:
     statement = english.second_person(candidate.statement)
     answer = _expected(candidate.answer)
-    gapped = statement.replace(answer, "___", 1) if answer in statement else f"{candidate.subject} ___"
+    gapped = _left_out(statement, answer) if answer in statement else f"{candidate.subject} ___"
     return _phrasing(frame.format(gap=gapped), _sentence(answer), answer, "cloze", held_out=held_out)
 
 
 def _reverse_gap(candidate: Candidate, frame: str) -> str:
     return frame.format(gap=english.second_person(candidate.statement.replace(candidate.subject, "___", 1)))
+
+
+def _left_out(statement: str, answer: str) -> str:
+    """A statement with a gap where it last gives the answer."""
+    before, _, after = statement.rpartition(answer)
+    return f"{before}___{after}"
 
 
 def _reverse_question(candidate: Candidate, text: str, *, held_out: bool = False) -> Phrasing:
