@@ -24,8 +24,10 @@ set -ga terminal-overrides ",*:Tc"
 class Terminal:
     """One pane of a tmux server of its own."""
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, status: Path) -> None:
+        """`status`: where the shell puts the command's exit code."""
         self._socket = socket
+        self._status = status
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -60,9 +62,9 @@ class Terminal:
         """Wait until the command has ended; its exit code."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            told = self._tmux("display", "-p", "-t", "app", "#{pane_dead} #{pane_dead_status}")
-            dead, _, code = told.partition(" ")
-            if dead == "1":
+            # the shell around the command says it: tmux may be late to fetch it
+            code = self._status.read_text().strip() if self._status.is_file() else ""
+            if code:
                 return int(code)
             time.sleep(_POLL_SECONDS)
         raise AssertionError(f"the command still runs after {seconds} s:\n{self.screen()}")
@@ -78,10 +80,12 @@ def terminal(
     settings = folder.parent / f"{socket}.conf"
     settings.write_text(_SETTINGS, encoding="utf-8")
     start = ["tmux", "-L", socket, "-f", str(settings), "new-session", "-d", "-s", "app"]
-    start += ["-x", str(width), "-y", str(height), "-c", str(folder), shlex.join(command)]
+    status = folder.parent / f"{socket}.status"
+    told = f"{shlex.join(command)}; echo $? > {shlex.quote(str(status))}"
+    start += ["-x", str(width), "-y", str(height), "-c", str(folder), told]
     subprocess.run(start, env=dict(env), check=True, timeout=20)
     try:
-        yield Terminal(socket)
+        yield Terminal(socket, status)
     finally:
         subprocess.run(["tmux", "-L", socket, "kill-server"], timeout=20, check=False)
         settings.unlink()

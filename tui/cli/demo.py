@@ -101,6 +101,9 @@ async def _day_and_night(runtime: RuntimeCalls, folder: Path) -> int:
     _title("Night")
     end = await follow_night(runtime, NightRequest(), as_json=False)
     click.echo((await runtime.report(end.night)).markdown)
+    if end.outcome != "promoted":
+        click.secho("Nothing was promoted: the model serves as before.", bold=True)
+        return FAILED
 
     after = await _ask(runtime, "Asked without memory, after the night, in words it never trained on")
     _title("The tool again, in a fresh folder")
