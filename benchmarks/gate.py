@@ -29,7 +29,7 @@ BUDGETS = (0.1, 0.25, 0.5)
 _TOGETHER = 12
 # Of 0.5, 1, 2, 4, 8 and 16 the best by cross-validation over the relations of the fitting part.
 _RIDGE = 8.0
-_FOR = ("corrected", "recovered")
+_FOR = ("context_gain", "total_gain", "disagreement", "semantic_entropy", "corrected", "recovered")
 _DRAWS = 1000
 
 HAND = Logistic(
@@ -89,10 +89,14 @@ def fit_gate(rows: Sequence[Row], path: Path = WEIGHTS) -> Logistic:
     part = [row for row in rows if row.item.part == "fit"]
     seen = [figures(row.signals) for row in part]
     names = (*SIGNALS, *FLAGS)
-    found = fit(seen, _labels(part), names, _RIDGE)
     # what can only speak for learning, and seems to speak against it, is the noise of few examples
-    noise = [name for name in _FOR if found.weights[name] < 0]
-    found = fit(seen, _labels(part), [name for name in names if name not in noise], _RIDGE)
+    noise: list[str] = []
+    while True:
+        found = fit(seen, _labels(part), [name for name in names if name not in noise], _RIDGE)
+        against = [name for name in _FOR if found.weights.get(name, 0.0) < 0]
+        if not against:
+            break
+        noise += against
     found = found.model_copy(
         update={
             "weights": found.weights | dict.fromkeys(noise, 0.0),

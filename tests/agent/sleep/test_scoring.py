@@ -103,7 +103,7 @@ def test_the_real_model_tells_a_stranger_from_a_capital() -> None:
     stranger, known = (found.signals for found in measure_all(model, [LESSON, capital]))
     assert stranger.context_gain is not None and known.context_gain is not None
     assert stranger.context_gain > known.context_gain
-    assert stranger.disagreement == 1 and known.disagreement == 0
+    assert stranger.disagreement == 1 and (known.disagreement or 0) <= 0.4
     assert (stranger.semantic_entropy or 0) > (known.semantic_entropy or 0)
     assert (stranger.mean_entropy or 0) > (known.mean_entropy or 0)
     assert scored_verdict(stranger).kind == "write"
