@@ -272,7 +272,7 @@ def _cost(reports: Sequence[NightReport], retained: int, log: RunLog) -> dict[st
     total = sum(total_tokens(report) for report in reports)
     changes = {}
     for name, values in (("seconds", seconds), ("training_seconds", training), ("trained_tokens", trained)):
-        # the first night has nothing to rehearse, and finds nothing computed before
+        # without the first night, which has nothing to rehearse and finds nothing computed before
         change, relative = slope(values[1:])
         changes[name] = {"each_night": values, "slope": change, "relative_slope": relative}
     return {
@@ -281,7 +281,7 @@ def _cost(reports: Sequence[NightReport], retained: int, log: RunLog) -> dict[st
         "seconds": sum(seconds),
         "tokens_per_retained_fact": total / retained if retained else None,
         "seconds_per_retained_fact": sum(seconds) / retained if retained else None,
-        "from_night_2": changes,
+        "by_night": changes,
         "asking_seconds": log.asking_seconds,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks.pool import pool, read_results
 from benchmarks.run_log import RunLog
 from benchmarks.stream import plan_stream
 from tests.benchmarks.learner import Homes, Killed
+from tests.tui.test_bad_input import MODEL, install
 from tui.cli.bench import bench
 from tui.cli.bench_c2w import _METHODS
 from tui.cli.output import Cli
@@ -69,7 +71,7 @@ async def test_one_who_remembers_everything() -> None:
     assert result["facts"]["retained"] == 12 and result["lost"] == {"right": 12}
     assert result["cost"]["tokens_per_retained_fact"] == 3 * 1000 / 12
     assert result["cost"]["seconds_per_retained_fact"] == (10 + 20 + 30) / 12
-    assert result["cost"]["from_night_2"]["seconds"]["slope"] == 10
+    assert result["cost"]["by_night"]["seconds"]["slope"] == 10
     assert [row["confident"] for row in result["neighbours"]] == [0, 0, 0, 0]
     assert result["unrelated"]["prompts"] == 50 and result["unrelated"]["intrusions"] == 0
     assert result["seen"] == {
@@ -105,6 +107,27 @@ async def test_corrections_in_conversation() -> None:
     talked = [telling for telling in stream.tellings if telling.channel == "talk"]
     assert [task.text for task in bench.homes.last.tasks] == [telling.text for telling in talked]
     assert all(task.kind == "conversation" and task.approve == "deny" for task in bench.homes.last.tasks)
+
+
+async def test_the_products_own_days_and_nights(tiny_qwen_dir: Path, tmp_path: Path) -> None:
+    # a tiny random model learns nothing, but everything from telling to the served adapter is the real thing
+    weights = tmp_path / "cache" / "models" / MODEL
+    shutil.copytree(tiny_qwen_dir, weights)
+    install(weights)
+    settings = Settings.model_validate(
+        {"model": {"name": MODEL, "context_tokens": 2048}, "agent": {"turn_tokens": 16}}
+    )
+    session = Session(settings, C2wOptions(method="naive", nights=1, per_night=2, budget=8000))
+    said: list[str] = []
+    result = await session.run(said.append)
+    (night,) = result["nights"]
+    assert night["outcome"] == "promoted" and night["learned"] == 2 and night["adapter"]
+    # a step is never cut in half
+    assert 0 < night["tokens"]["trained"] <= 8000 + 3000
+    assert result["general_nll"]["after"] != result["general_nll"]["before"]
+    assert result["general_nll_change"] == pytest.approx(0, abs=0.1)
+    assert sum(result["lost"].values()) == 2 and "no_lesson" not in result["lost"]
+    assert any("night 1: train" in line for line in said)
 
 
 async def test_methods_without_nights() -> None:
