@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from agent.model import manifest
 from memory.types import now
 from tui.cli.entry import main
+from tui.cli.main import nightschool
 
 Run = Callable[..., tuple[int, str, str]]
 MODEL = "qwen2.5-coder-0.5b-instruct"
@@ -229,6 +231,27 @@ def test_one_question_of_a_batch_does_not_cost_the_others(
     monkeypatch.setenv("NIGHTSCHOOL_CACHE", str(world / "nothing"))
     code, _, err = run("ask", "--batch", "questions")
     assert (code, "model pull" in err) == (2, True)
+
+
+def test_every_command_has_json() -> None:
+    def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            if isinstance(command, click.Group):
+                yield from leaves(command, f"{path}{name} ")
+            else:
+                yield f"{path}{name}", command
+
+    silent = {name for name, command in leaves(nightschool) if "--json" not in options(command)}
+    # one prints nothing of its own, one only JSON, one is a show
+    assert silent == {"sandbox run", "bench speed", "demo"}
+
+
+def options(command: click.Command) -> set[str]:
+    """Every option a command takes."""
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_choices_are_reported_as_json(run: Run) -> None:

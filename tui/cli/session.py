@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,6 +24,8 @@ _QUIET_SECONDS = 1.0
 @contextlib.asynccontextmanager
 async def open_session(cli: Cli, model_name: str | None = None) -> AsyncIterator[RuntimeCalls]:
     """The runtime of the chosen home. Raises UsageError when its owner serves another model than asked."""
+    # what goes on with a warning is told like everything else
+    logging.basicConfig(level=logging.WARNING, format="nightschool: %(message)s")
     settings = cli.settings(model_name=model_name)
     async with open_runtime(cli.home, settings) as runtime:
         if model_name is not None:
