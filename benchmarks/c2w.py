@@ -45,8 +45,10 @@ SAMPLE_FACTS = 10
 NEIGHBOURS = 30
 """Questions about strangers after each night."""
 TOKENS_PER_FACT = 12_000
-"""What `night` spends on a fact in all (generated, teacher and trained) with the default settings, measured
-at 5 x 10 on the 0.5B model: the budget of the other methods unless one is given."""
+"""What `night` may spend on a fact in all (generated, teacher and trained) with the default settings: the
+budget of the other methods unless one is given. An estimate, not a measurement: 10 phrasings of about 60
+tokens, 8 passes, half of the trained tokens for new lessons make 9,600, and about 2,000 go into making them.
+For a fair comparison run `night` first and give its `total_tokens` as --budget."""
 _OVERHEAD_PER_FACT = 2_000
 """Of which generated and teacher tokens, assumed before the first night has shown it."""
 _CHUNK = 64
