@@ -58,9 +58,11 @@ class TrainSettings(Record):
     ce_share: float = 0.6
     """a in a*CE(answer) + (1-a)*KL(teacher || student)."""
     rehearsal_share: float = 0.3
-    """Share of trained tokens spent on old lessons."""
+    """Share of trained tokens spent on old lessons; without any it goes to the anchors."""
     anchor_share: float = 0.2
-    """Share of trained tokens spent on anchors and unknowns."""
+    """Share of trained tokens spent on anchors."""
+    unknown_share: float = 0.1
+    """Share of trained tokens spent on saying that one does not know."""
     anchor_weight: float = 0.5
     """Factor of KL(base || student) on anchors."""
     l2_weight: float = 1e-3

@@ -27,7 +27,7 @@ from agent.sleep.train.ewc import Fisher
 from agent.sleep.train.feed import Budget, compose, shuffled, stable_random, take
 from agent.sleep.train.optimizer import hold_by_distance, hold_by_fisher, make_optimizer, rate
 from agent.sleep.train.prepare import Prepared, Preparer
-from agent.sleep.train.recipe import kept, recipe
+from agent.sleep.train.recipe import kept, recipe, shares
 from agent.sleep.train.rehearsal import rehearsal_order
 from agent.sleep.train.reporting import Reporter
 from agent.sleep.train.state import Standing
@@ -90,8 +90,7 @@ class Trainer:
             store=Store(self._store) if self._store else None,
         )
         self._objective = Objective(self._student, self._preparer.prefixes, self._settings, self._recipe)
-        self._old_order: list[int] = []
-        self._anchor_order = _alternating(self._anchors, job.seed)
+        self._orders = {name: self._shuffled(name) for name in self._kept}
         self._after: tuple[dict[str, tuple[int, float]], list[str]] = ({}, [])
         self._fisher: Fisher | None = None
 
@@ -147,26 +146,25 @@ class Trainer:
 
         used = kept(items, self._recipe)
         self._new = list(encoded(used["new"]))
-        self._old = list(encoded(used["rehearsal"]))
-        self._anchors = list(encoded(used["anchor"]))
+        self._kept = {name: list(encoded(used[name])) for name in ("rehearsal", "anchor", "unknown")}
         if not self._new:
             raise LearningError("There is nothing to train: no new item fits the model's context.")
         self._new_tokens = sum(len(item.own) for item in self._new)
 
     def _look_at_old(self) -> None:
         """Order the old lessons, and measure what matters to them; both at the start adapter."""
-        if self._old and self._recipe.rehearsal:
+        old = self._kept["rehearsal"]
+        if old and self._recipe.rehearsal:
             with self._start_tensors():
-                self._old_order = rehearsal_order(
-                    self._old,
+                self._orders["rehearsal"] = rehearsal_order(
+                    old,
                     self._new_tokens,
                     self._job.seed,
                     self._probabilities if self._job.start is not None else None,
                 )
-        if self._old and self._recipe.ewc:
-            order = list(range(len(self._old)))
-            stable_random("fisher", self._job.seed).shuffle(order)
-            chosen = [self._old[index] for index in take(self._old, order, self._new_tokens)]
+        if old and self._recipe.ewc:
+            order = self._shuffled("rehearsal")
+            chosen = [old[index] for index in take(old, order, self._new_tokens)]
             prepared = self._prepare(chosen, "what matters to old lessons")
             with self._start_tensors():
                 self._fisher = Fisher(self._student.lora)
@@ -176,8 +174,14 @@ class Trainer:
                 self._fisher.collect(False)
             self._optimizer.zero_grad(set_to_none=True)
 
+    def _shuffled(self, name: str) -> list[int]:
+        order = list(range(len(self._kept[name])))
+        stable_random(name, self._job.seed).shuffle(order)
+        return order
+
     def _probabilities(self, indexes: list[int]) -> dict[int, float]:
-        prepared = self._prepare([self._old[index] for index in indexes], "looking at old lessons")
+        old = self._kept["rehearsal"]
+        prepared = self._prepare([old[index] for index in indexes], "looking at old lessons")
         looked = self._objective.look(prepared)
         return {index: seen.probability for index, seen in zip(indexes, looked, strict=True)}
 
@@ -223,17 +227,15 @@ class Trainer:
         resting = set(standing.resting)
         active = [item for item in self._new if item.lesson not in resting]
         order = [active[index] for index in shuffled(active, self._job.seed, standing.turn)]
-        old_share = self._recipe.rehearsal if self._old_order else 0.0
-        anchor_share = self._recipe.anchors if self._anchors else 0.0
-        new_share = max(0.05, 1 - old_share - anchor_share)
         feeds = {
-            "rehearsal": Budget(self._old, self._old_order, old_share / new_share),
-            "anchors": Budget(self._anchors, self._anchor_order, anchor_share / new_share),
+            name: Budget(self._kept[name], self._orders[name], share)
+            for name, share in shares(self._recipe, self._kept).items()
         }
         for name, feed in feeds.items():
             feed.cursor, feed.debt = standing.cursors.get(name, (0, 0.0))
-        by_id = {item.item.id: item for item in [*self._old, *self._anchors]}
+        by_id = {item.item.id: item for items in self._kept.values() for item in items}
         waiting = [by_id[name] for name in standing.waiting]
+        new_share = 1 / (1 + sum(shares(self._recipe, self._kept).values()))
         size = max(1, round(self._settings.batch_items * new_share))
         plan = compose(order, size, list(feeds.values()), waiting)
         self._after = (
@@ -385,17 +387,3 @@ class Trainer:
             known=len(self._known()),
             lessons=len({item.lesson for item in self._new}),
         )
-
-
-def _alternating(items: Sequence[Encoded], seed: int) -> list[int]:
-    """Anchors and unknowns in turn, whichever there are more of: a few strangers must not drown among
-    hundreds of anchors, or what was learned of one name is said of every other."""
-    chance = stable_random("anchors", seed)
-    kinds: list[list[int]] = [[], []]
-    for index, item in enumerate(items):
-        kinds[item.item.role == "unknown"].append(index)
-    for kind in kinds:
-        chance.shuffle(kind)
-    kinds = [kind for kind in kinds if kind]
-    longest = max((len(kind) for kind in kinds), default=0)
-    return [kind[turn % len(kind)] for turn in range(longest) for kind in kinds]
