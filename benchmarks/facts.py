@@ -120,7 +120,10 @@ def other_object(fact: Fact, pool: Sequence[Fact], seed: int) -> str | None:
     source = random.Random(f"other-{seed}-{fact.index}")
     objects = RELATIONS[fact.known].objects if fact.known is not None else ()
     if isinstance(objects, str):
-        return Names(source).object(objects)
+        names = Names(source)
+        while (made := names.object(objects)).casefold() == fact.object.casefold():
+            pass  # years and codes are few enough to come up again
+        return made
     if not objects:
         objects = tuple(sorted({other.object for other in pool if other.relation == fact.relation}))
     others = [one for one in objects if one.casefold() != fact.object.casefold()]
