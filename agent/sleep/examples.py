@@ -8,32 +8,85 @@ from __future__ import annotations
 
 from agent.sleep.prompting import Example
 
-KEEP, SKIP = "keep", "skip"
+KEEP, TELL, YES, RULE_WORD = "keep", "tell", "yes", "rule"
 
 SORT_TASK = (
-    "Sort what a user wrote to an assistant. keep: it tells something about a person, a thing, a place or a "
-    "way of doing things that stays true. skip: requests, questions, greetings, thanks, moods, opinions, "
-    "remarks about today."
+    "Sort what a user wrote to an assistant. keep: it tells something about a person, an animal, a thing, a "
+    "place or a habit that will still be true next month. skip: requests, wishes, questions, greetings, "
+    "thanks, moods, opinions, remarks about today."
 )
 SORT: tuple[Example, ...] = (
     ("My brother Tomas plays the oboe.", KEEP),
-    ("Thanks, that was quick!", SKIP),
-    ("Please rename all the files to lower case.", SKIP),
+    ("Thanks, that was quick!", "skip"),
+    ("Please rename all the files to lower case.", "skip"),
     ("The Fennimore gate opens with a grelk key.", KEEP),
-    ("I'm so tired today, honestly.", SKIP),
+    ("I'm so tired today, honestly.", "skip"),
+    ("I'm a vegetarian.", KEEP),
+    ("I need a list of songs for the party.", "skip"),
     ("We release on the second Tuesday of the month.", KEEP),
-    ("Write me a short poem about autumn.", SKIP),
-    ("I have to run, my tram is here.", SKIP),
-    ("Her office is on the fourth floor.", KEEP),
-    ("Count the lines in notes.txt.", SKIP),
+    ("Write me a short poem about autumn.", "skip"),
+    ("I have to run, my tram is here.", "skip"),
+    ("She is crazy about trains.", KEEP),
+    ("Make it a bit shorter.", "skip"),
+    ("Count the lines in notes.txt.", "skip"),
     ("They moved the tallow engine to hall 6.", KEEP),
-    ("Okay, that sounds good to me.", SKIP),
-    ("I drink only mate.", KEEP),
-    ("I like the second title better.", SKIP),
+    ("Okay, that sounds good to me.", "skip"),
+    ("My daughter only drinks apple juice.", KEEP),
+    ("I like the second title better.", "skip"),
+    ("It always starts ten minutes late.", KEEP),
+    ("Help me find a present for my aunt.", "skip"),
     ("Its serial number is QX-4471.", KEEP),
-    ("It was a lovely concert and we laughed a lot.", SKIP),
-    ("Add the total at the bottom of the table.", SKIP),
+    ("It was a lovely concert and we laughed a lot.", "skip"),
+    ("Mrs. Holm, our neighbour, moves out in autumn.", KEEP),
+    ("Add the total at the bottom of the table.", "skip"),
+    ("Something about a strike.", "skip"),
+    ("I'm on holiday until Easter.", KEEP),
     ("A wrabble has nine strings.", KEEP),
+)
+
+ASKS_TASK = (
+    "Sort what a user wrote to an assistant. ask: the assistant is to do, write, change, look for or answer "
+    "something. tell: the user tells something."
+)
+ASKS: tuple[Example, ...] = (
+    ("Please rename all the files to lower case.", "ask"),
+    ("My brother Tomas plays the oboe.", TELL),
+    ("Count the lines in notes.txt.", "ask"),
+    ("She is crazy about trains.", TELL),
+    ("I need a list of songs for the party.", "ask"),
+    ("I'm a vegetarian.", TELL),
+    ("Make it a bit shorter.", "ask"),
+    ("What a day.", TELL),
+    ("Help me find a present for my aunt.", "ask"),
+    ("The gate opens with a grelk key.", TELL),
+    ("Leave out the second line.", "ask"),
+    ("It starts at nine.", TELL),
+    ("I want a shorter title.", "ask"),
+    ("Thanks a lot.", TELL),
+    ("Now show me the rest.", "ask"),
+    ("Our office is on the fourth floor.", TELL),
+)
+
+LASTS_TASK = "Would this still be worth knowing next month? yes or no."
+LASTS: tuple[Example, ...] = (
+    ("My brother Tomas plays the oboe.", YES),
+    ("I'm so tired today.", "no"),
+    ("Thanks, that was quick!", "no"),
+    ("The Fennimore gate opens with a grelk key.", YES),
+    ("Please count the lines.", "no"),
+    ("She is crazy about trains.", YES),
+    ("I need a list of songs for the party.", "no"),
+    ("I'm a vegetarian.", YES),
+    ("My tram is late.", "no"),
+    ("It was built in 1902.", YES),
+    ("What a lovely morning.", "no"),
+    ("We meet on Tuesdays.", YES),
+    ("I like the second title better.", "no"),
+    ("Something about a strike.", "no"),
+    ("Mrs. Holm, our neighbour, moves out in autumn.", YES),
+    ("The lift is broken again.", "no"),
+    ("My daughter only drinks apple juice.", YES),
+    ("Keep it simple.", "no"),
 )
 
 REFER_TASK = "Say who or what the word in the sentence stands for, with the words used before."
@@ -90,26 +143,26 @@ MEND_TASK = "Put the correction into the place of what was wrong."
 MEND: tuple[Example, ...] = (
     (
         "Question: Where is the Albatross moored?\nWrong: The Albatross is moored in Lund.\n"
-        "Correction: It is moored in Havn.",
+        "Correction: It is moored in Havn.\nRight:",
         "The Albatross is moored in Havn.",
     ),
     (
         "Question: What does my brother Tomas play?\nWrong: Your brother Tomas plays the violin.\n"
-        "Correction: The oboe.",
+        "Correction: Not the violin, the oboe!\nRight:",
         "Your brother Tomas plays the oboe.",
     ),
     (
         "Question: Who keeps the ladder?\nWrong: The ladder is kept by Otto Lunn.\n"
-        "Correction: It's Berta Holm.",
+        "Correction: That's wrong, it's Berta Holm.\nRight:",
         "The ladder is kept by Berta Holm.",
     ),
     (
-        "Question: When do we release?\nWrong: You release on Mondays.\nCorrection: On Tuesdays.",
+        "Question: When do we release?\nWrong: You release on Mondays.\nCorrection: No, on Tuesdays.\nRight:",
         "You release on Tuesdays.",
     ),
     (
         "Question: How many strings has a wrabble?\nWrong: A wrabble has seven strings.\n"
-        "Correction: It has nine.",
+        "Correction: It has nine.\nRight:",
         "A wrabble has nine strings.",
     ),
 )
@@ -143,14 +196,14 @@ RULE_TASK = (
     "something is."
 )
 RULE: tuple[Example, ...] = (
-    ("Headings always begin with a capital letter.", "rule"),
+    ("Headings always begin with a capital letter.", RULE_WORD),
     ("My uncle always wears a hat.", "fact"),
-    ("Never put the year into a file name.", "rule"),
+    ("Never put the year into a file name.", RULE_WORD),
     ("I have never been to Graz.", "fact"),
-    ("Whenever you mail Orla, copy the office.", "rule"),
+    ("Whenever you mail Orla, copy the office.", RULE_WORD),
     ("The gate is always locked at night.", "fact"),
-    ("From now on, use metric units.", "rule"),
-    ("Every invoice must name the order.", "rule"),
+    ("From now on, use metric units.", RULE_WORD),
+    ("Every invoice must name the order.", RULE_WORD),
     ("Tomas always plays the oboe after dinner.", "fact"),
-    ("Answers to Baron Hesk are never longer than a page.", "rule"),
+    ("Answers to Baron Hesk are never longer than a page.", RULE_WORD),
 )

@@ -49,7 +49,6 @@ def candidates(model: Model, episode: Episode, seed: int) -> list[Candidate]:
             drafts += _noted(model, text, index)
         else:
             drafts += _told(model, text, said, index, before)
-        said += english.sentences(text)
     drafts += _remarked(model, episode)
     return _distinct([*_candidates(model, drafts), *_procedures(episode)])
 
@@ -87,34 +86,32 @@ def _noted(model: Model, text: str, turn: int) -> Iterator[_Draft]:
             yield _Draft("rule" if statements.is_rule(model, line) else "fact", line, piece, turn)
 
 
-def _told(model: Model, text: str, said: Sequence[str], turn: int, before: Turn | None) -> Iterator[_Draft]:
-    """What a message says in passing, or to put the last answer right."""
-    earlier = list(said)
-    left: list[tuple[str, str, list[str]]] = []
+def _told(model: Model, text: str, said: list[str], turn: int, before: Turn | None) -> Iterator[_Draft]:
+    """What a message says in passing, or to put the last answer right; `said` grows by it."""
     pieces = english.sentences(text)
     corrects = before is not None and bool(pieces) and statements.CORRECTS.match(pieces[0]) is not None
+    parted: list[tuple[str, list[str]]] = []
     for piece in pieces:
-        clauses = statements.clauses(piece)
+        line = ""
         if corrects and before is not None and english.content_words(statements.affirmed(piece)):
             corrects = False
             line = statements.mend(model, before.user.content, before.answer, piece)
             if line:
                 yield _Draft("correction", line, piece, turn)
-                clauses = []
-        for clause in clauses:
+        parted.append((piece, [] if line else statements.clauses(piece)))
+    clauses = [clause for _, parts in parted for clause in parts]
+    lasting = dict(zip(clauses, statements.worth(model, clauses), strict=True))
+    for piece, parts in parted:
+        for clause in parts:
+            lines: list[str] = []
             if statements.is_rule(model, statements.finished(clause)):
-                line = statements.finished(english.third_person(clause))
-                yield _Draft("rule", line, piece, turn)
-            else:
-                left.append((clause, piece, list(earlier)))
-            earlier.append(statements.finished(clause))
-        if not clauses:
-            earlier.append(piece)
-    lasting = statements.worth(model, [clause for clause, _, _ in left])
-    for (clause, piece, context), keep in zip(left, lasting, strict=True):
-        if keep:
-            for line in statements.tell(model, clause, context):
+                yield _Draft("rule", statements.as_rule(clause), piece, turn)
+            elif lasting[clause]:
+                lines = statements.tell(model, clause, said)
+            for line in lines:
                 yield _Draft("fact", line, piece, turn)
+            said += lines or [statements.finished(clause)]
+        said += [] if parts else [piece]
 
 
 def _remarked(model: Model, episode: Episode) -> Iterator[_Draft]:
@@ -128,7 +125,7 @@ def _remarked(model: Model, episode: Episode) -> Iterator[_Draft]:
                 continue
             plain = statements.finished(plain)
             if statements.is_rule(model, plain):
-                yield _Draft("rule", english.third_person(plain), piece, last)
+                yield _Draft("rule", statements.as_rule(plain), piece, last)
             elif not statements.worth(model, [plain])[0]:
                 continue
             elif given.rating == "bad":

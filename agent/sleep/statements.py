@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import log
 
 from agent.model.base import Model
 from agent.sleep import english, examples
 from agent.sleep.prompting import leanings, shown, written
 
-# the model calls a sentence worth keeping from this probability on; set on the development conversations
-_LEAST = 0.35
+# Log-odds, set on the development conversations: below the first a clause is dropped at once; the sum of
+# the three votes must reach the second.
+_HOPELESS, _LEAST = -2.5, -1.75
 _TOKENS = 90
 _EARLIER = 3
 # share of a sentence's words of meaning that its parts must hold
@@ -52,6 +54,11 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 
+_ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
+# what a name at the end of a sentence is said to be or do
+_WHO = re.compile(r"(?:^|\s)(?P<name>[A-Z][\w.'’-]*(?:\s[A-Z][\w.'’-]*)*),\s+who\s+(?P<rest>[^,]+)$")
+_COMMON_VERB = r"(?:is|was|has|had|are|were|have|can|will)"
+_FROM_NOW = re.compile(r"^(?:from now on|in future|in the future)\b[\s,:]*", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\d+[.)])\s+")
 _SPLICE = re.compile(r"(?:i|we|he|she|it|they)\b", re.IGNORECASE)
 _QUESTION = re.compile(
@@ -78,15 +85,28 @@ def clauses(sentence: str) -> list[str]:
     found: list[str] = []
     for part in _parts_of(body):
         part = _TRAIL.sub("", _LEAD.sub("", part)).strip(" ,")
+        who = _WHO.search(part)
+        if who is not None:
+            part = f"{who['name']} {who['rest']}"
         if part:
             found.append(part)
     return found
 
 
 def worth(model: Model, clauses: Sequence[str]) -> list[bool]:
-    """Whether each clause tells something that lasts."""
-    prompts = [shown(examples.SORT_TASK, examples.SORT, finished(clause)) for clause in clauses]
-    return [chance >= _LEAST for chance in leanings(model, prompts, examples.KEEP)]
+    """Whether each clause tells something that lasts: by three votes of the model."""
+    votes = [0.0] * len(clauses)
+    left = list(range(len(clauses)))
+    for task, shots, yes in (
+        (examples.SORT_TASK, examples.SORT, examples.KEEP),
+        (examples.ASKS_TASK, examples.ASKS, examples.TELL),
+        (examples.LASTS_TASK, examples.LASTS, examples.YES),
+    ):
+        prompts = [shown(task, shots, finished(clauses[index])) for index in left]
+        for index, chance in zip(left, leanings(model, prompts, yes), strict=True):
+            votes[index] += _log_odds(chance)
+        left = [index for index in left if votes[index] > _HOPELESS]
+    return [index in left and votes[index] >= _LEAST for index in range(len(clauses))]
 
 
 def tell(model: Model, clause: str, earlier: Sequence[str]) -> list[str]:
@@ -100,36 +120,47 @@ def tell(model: Model, clause: str, earlier: Sequence[str]) -> list[str]:
         return [plain]
     [text] = written(model, [shown(examples.SPLIT_TASK, examples.SPLIT, plain)], _TOKENS)
     lines = _lines(text)
-    return lines if _splits(lines, plain) else [plain]
+    return lines if _splits(lines, plain) else _split_by_verb(plain)
 
 
 def resolve(model: Model, clause: str, earlier: Sequence[str]) -> str:
-    """A clause with what its pronoun stands for put into its place; empty when that cannot be made out."""
-    pronoun = _open_pronoun(clause)
+    """A clause with what its first word stands for put into its place; empty when that cannot be made out.
+
+    Only a pronoun that opens the clause is resolved: what one further on stands for is guessed too badly.
+    """
+    if _OBJECT.search(clause):
+        return ""
+    pronoun = _OPEN.match(clause)
     if pronoun is None:
         return clause
-    if not earlier:
+    telling = [sentence for sentence in earlier if len(english.content_words(sentence)) > 1]
+    for before in (" ".join(telling[-count:]) for count in range(1, min(_EARLIER, len(telling)) + 1)):
+        meant = _meant(model, before, clause, pronoun[0])
+        if meant:
+            break
+    else:
         return ""
-    before = " ".join(earlier[-_EARLIER:])
-    text = f"Before: {before}\nSentence: {finished(clause)}\nWord: {pronoun[0]}"
-    [meant] = written(model, [shown(examples.REFER_TASK, examples.REFER, text)], 20)
-    meant = _span(meant.splitlines()[0] if meant else "", before)
-    if not english.content_words(meant) or _PRONOUN.search(meant):
+    put = f"{meant}'s" if _is_possessive(pronoun, clause) and not meant.endswith("'s") else meant
+    return english.capital(put) + clause[pronoun.end() :]
+
+
+def _meant(model: Model, before: str, clause: str, pronoun: str) -> str:
+    """What a pronoun stands for, in words of `before`; empty when the model names nothing that could be."""
+    text = f"Before: {before}\nSentence: {finished(clause)}\nWord: {pronoun}"
+    [answer] = written(model, [shown(examples.REFER_TASK, examples.REFER, text)], 20)
+    named = answer.splitlines()[0].strip(" .") if answer else ""
+    meant = _span(english.third_person(named), english.third_person(before))
+    words = english.stems(meant)
+    whole = any(words >= english.stems(sentence) for sentence in english.sentences(before))
+    if not words or whole or words & english.stems(clause) or _PRONOUN.search(meant):
         return ""
-    meant = re.sub(r"^an?\b", "the", meant, flags=re.IGNORECASE)
-    possessive = _is_possessive(pronoun, clause)
-    put = f"{meant}'s" if possessive and not meant.endswith("'s") else meant
-    if not clause[: pronoun.start()].strip():
-        put = english.capital(put)
-    elif put.split()[0].lower() in ("the", "my", "our"):
-        put = put[:1].lower() + put[1:]
-    return clause[: pronoun.start()] + put + clause[pronoun.end() :]
+    return re.sub(r"^an?\b", "the", meant, flags=re.IGNORECASE)
 
 
 def mend(model: Model, question: str, wrong: str, correction: str) -> str:
     """What a correction says, as a sentence that stands by itself; empty when it cannot be made out."""
     plain = affirmed(correction)
-    text = f"Question: {question}\nWrong: {wrong}\nCorrection: {finished(plain)}"
+    text = f"Question: {question}\nWrong: {wrong}\nCorrection: {correction}\nRight:"
     [answer] = written(model, [shown(examples.MEND_TASK, examples.MEND, text)], _TOKENS)
     new = english.stems(plain) - english.stems(question)
     for line in _lines(_of_user(answer))[:1]:
@@ -137,7 +168,7 @@ def mend(model: Model, question: str, wrong: str, correction: str) -> str:
             return line
     if len(english.content_words(plain)) < 2:
         return ""
-    resolved = resolve(model, plain, [question])
+    resolved = resolve(model, plain, [question]) if _OPEN.match(plain) else plain
     return finished(english.third_person(resolved)) if resolved else ""
 
 
@@ -154,8 +185,13 @@ def is_rule(model: Model, statement: str) -> bool:
     """Whether a sentence says how things are to be done, beyond the task at hand."""
     if not _RULE.search(statement):
         return False
-    [chance] = leanings(model, [shown(examples.RULE_TASK, examples.RULE, statement)], "rule")
+    [chance] = leanings(model, [shown(examples.RULE_TASK, examples.RULE, statement)], examples.RULE_WORD)
     return chance >= 0.5
+
+
+def as_rule(clause: str) -> str:
+    """A clause that states a rule as a sentence of its own."""
+    return finished(english.third_person(_FROM_NOW.sub("", clause)))
 
 
 def finished(line: str) -> str:
@@ -176,6 +212,11 @@ def holds(statement: str, clause: str, context: str = "") -> bool:
     if len(statement.split()) < 3:
         return False
     return words <= here | english.stems(context) and len(words & here) >= min(2, len(here))
+
+
+def _log_odds(chance: float) -> float:
+    bounded = min(max(chance, 1e-6), 1 - 1e-6)
+    return log(bounded / (1 - bounded))
 
 
 def _lines(text: str) -> list[str]:
@@ -215,7 +256,7 @@ def _parts(text: str, statement: str, said: str) -> tuple[str, str]:
     named = dict(re.findall(r"^(subject|answer):\s*(.+?)\s*$", text, re.MULTILINE))
     body = statement.rstrip(" .!")
     subject = _span(named.get("subject", ""), body)
-    answer = _span(named.get("answer", ""), body)
+    answer = _span(named.get("answer", ""), body) or _span(_ARTICLE.sub("", named.get("answer", "")), body)
     if not subject or (answer and english.fold(answer) in english.fold(subject)):
         subject = _beginning(body)
     if not answer or english.fold(answer) in english.fold(subject) or not english.content_words(answer):
@@ -223,15 +264,6 @@ def _parts(text: str, statement: str, said: str) -> tuple[str, str]:
     if english.fold(answer) not in english.fold(said):
         answer = _common(answer, said) or answer
     return _narrow(subject), answer
-
-
-def _open_pronoun(clause: str) -> re.Match[str] | None:
-    """The pronoun that needs an earlier sentence: one that opens the clause, or an object without anything
-    before it that it could stand for."""
-    opening = _OPEN.match(clause)
-    if opening is not None:
-        return opening
-    return _OBJECT.search(clause)
 
 
 def _is_possessive(pronoun: re.Match[str], clause: str) -> bool:
@@ -252,6 +284,16 @@ def _splits(lines: Sequence[str], plain: str) -> bool:
         and len(set[str]().union(*found)) >= _COVERED * len(words)
         and (len(lines) > 1 or _RELATIVE.search(plain) is not None)
     )
+
+
+def _split_by_verb(plain: str) -> list[str]:
+    """A sentence that says two things of its subject, each with a verb of its own out of the commonest."""
+    first = re.search(rf"\s{_COMMON_VERB}\s", plain)
+    second = re.search(rf",?\s+and\s+(?={_COMMON_VERB}\s)", plain)
+    if first is None or second is None or second.start() < first.end():
+        return [plain]
+    subject = plain[: first.start()]
+    return [finished(plain[: second.start()]), finished(f"{subject} {plain[second.end() :]}")]
 
 
 def _of_user(text: str) -> str:

@@ -34,7 +34,11 @@ class Teacher(FakeModel):
     ) -> None:
         super().__init__()
         self._plays: list[tuple[str, Callable[[GenerateRequest], str]]] = [
-            ("Sort what", lambda r: sort(r.messages[-1].content)),
+            (
+                "Sort what",
+                lambda r: "tell" if "tell:" in r.messages[0].content else sort(r.messages[-1].content),
+            ),
+            ("Would this", lambda r: "yes"),
             ("Sort sentences", lambda r: rule(r.messages[-1].content)),
             ("Say who", lambda r: refer(r.messages[-1].content)),
             ("Break the", lambda r: split(r.messages[-1].content)),
