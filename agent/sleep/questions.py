@@ -1,59 +1,78 @@
-"""Questions written by the model, and the check that they ask for what a lesson teaches.
+"""Questions written by the model, and the checks that they ask for what a lesson teaches.
 
-The model is shown invented examples and begins as it is told, so that questions vary. A question is kept
-when it names what it is about, keeps the answer to itself, and is answered rightly from a list in which the
-lesson's statement stands among unlike ones about the same subject: a question that would fit anything is
-answered wrongly there. Knows no relation.
+Two ways of asking it for them: a plain question for the words in brackets, which it rarely gets wrong, and
+questions that begin as they are told, which vary more and stray more. Those are kept only where the model,
+shown examples, sees the fact as their answer, and where it gives that answer out of a list in which the fact
+stands among others about the same subject. A small model judges weakly, so some that stray remain. Knows no
+relation: the facts of the examples are invented and serve as the others in the list too.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from agent.context import ASK_PROMPT
 from agent.model.base import GenerateRequest, Model
 from agent.sleep import english
 from agent.sleep.agree import contains_answer
-from agent.sleep.prompting import Example, batch, shown
+from agent.sleep.prompting import Example, batch, leanings, shown
 from memory.types import Message
 
-_TOKENS = 40
-_LONGEST = 200
-# two questions are the same when they share this much of their words
+_TOKENS, _ANSWER_TOKENS = 36, 28
+_LONGEST = 160
+# Two questions are the same when they share this much of their words.
 _ALIKE = 0.75
+# A question that strays more than this from what the model sees as the fact's is dropped.
+_FITTING = 0.44
+_OTHERS = 3
+# of the samples, how many ask for the words in brackets
+_PLAIN_SHARE = 0.35
+
+
+class Asked(NamedTuple):
+    """A question that holds."""
+
+    text: str
+    """The user's words."""
+    fit: float
+    """How surely the fact answers it, in [0, 1]; a plain question's is 1."""
 
 
 def ask_forward(
     model: Model, statement: str, subject: str, answer: str, samples: int, seed: int
-) -> list[str]:
-    """Questions about `subject` that are answered by `answer`, each unlike the others."""
-    written = _written(model, f"Fact: {statement}\nAnswer: {answer}", _OPENINGS, samples, seed)
+) -> list[Asked]:
+    """Questions about `subject` that are answered by `answer`, each unlike the others, surest first."""
     named = english.stems(subject) - {"user"}
-    fit = [
-        line
-        for line in map(in_first_person, written)
-        if _is_question(line)
-        and keeps_answer(line, answer, subject)
-        and (named <= english.stems(line) if named else english.is_first_person(line))
-    ]
-    return _answered(model, varied(fit), statement, subject, answer, seed)
+
+    def about(question: str) -> bool:
+        words = english.stems(question)
+        return named <= words if named else english.is_first_person(question)
+
+    count = max(2, round(samples * _PLAIN_SHARE))
+    plain = _unique(filter(about, _plain(model, statement, subject, answer, count, seed)))
+    prompt = f"Fact: {statement}\nAnswer: {answer}\nBegin with: "
+    free = filter(about, _free(model, prompt, _OPENINGS, subject, answer, samples - count, seed))
+    return _checked(model, statement, subject, answer, plain, _unique(free, plain), seed)
 
 
 def ask_reverse(
     model: Model, statement: str, subject: str, answer: str, samples: int, seed: int
-) -> list[str]:
+) -> list[Asked]:
     """Questions that give `answer` and are answered by `subject`."""
-    named = subject.removeprefix("the user's ").removeprefix("The user's ")
-    written = _written(model, f"Fact: {statement}\nAnswer: {named}", _REVERSE_OPENINGS, samples, seed + 101)
+    named = re.sub(r"^the user's ", "", subject, flags=re.IGNORECASE)
     given = english.stems(answer)
-    fit = [
-        line
-        for line in map(in_first_person, written)
-        if _is_question(line) and keeps_answer(line, named, answer) and given <= english.stems(line)
-    ]
-    return _answered(model, varied(fit), statement, "", named, seed)
+
+    def about(question: str) -> bool:
+        return given <= english.stems(question)
+
+    count = max(2, samples // 2)
+    plain = _unique(filter(about, _plain(model, statement, answer, named, count, seed)))
+    prompt = f"Fact: {statement}\nAnswer: {named}\nBegin with: "
+    free = filter(about, _free(model, prompt, _REVERSE_OPENINGS, answer, named, samples - count, seed))
+    return _checked(model, statement, "", named, plain, _unique(free, plain), seed)
 
 
 def keeps_answer(question: str, answer: str, subject: str = "") -> bool:
@@ -74,9 +93,13 @@ def in_first_person(question: str) -> str:
         r"\b(did|can|will|should|could|has|have) the user\b(?!')", _with_i, text, flags=re.IGNORECASE
     )
     text = re.sub(r"\bthe user's\b", "my", text, flags=re.IGNORECASE)
-    if re.search(r"\b(?:the )?user\b", text, re.IGNORECASE) and "user" in question.casefold():
+    text = _OBJECT.sub(lambda match: f"{match[1]} me", text)
+    if "user" in english.words(text) and "user" in question.casefold():
         return ""
-    return text[:1].upper() + text[1:]
+    # the question is put to the assistant, about whom nothing is asked
+    if _YOU.search(_POLITE.sub("", text)):
+        return ""
+    return english.capital(text)
 
 
 def varied(questions: Sequence[str]) -> list[str]:
@@ -108,15 +131,16 @@ def spread(texts: Sequence[str], first: Sequence[str] = ()) -> list[str]:
     return ordered
 
 
-def open_book(question: str, statement: str, subject: str, seed: int) -> GenerateRequest:
+def open_book(question: str, statement: str, subject: str, others: int, seed: int) -> GenerateRequest:
     """The question with the statement at hand, among others about the same subject or about strangers."""
     source = random.Random(f"{seed}:{question}:{statement}")
     used = english.stems(statement)
-    others = [form for form in _OTHERS if not english.stems(form.replace("{s}", "")) & used]
-    names = [subject] * 3 if english.content_words(subject) else source.sample(_STRANGERS, 3)
+    frames = [shot.frame for shot in _SHOTS if not english.stems(shot.frame.replace("{s}", "")) & used]
+    named = bool(english.content_words(subject))
+    names = [subject] * others if named else [shot.subject for shot in source.sample(_SHOTS, others)]
     known = [
-        english.capital(form.replace("{s}", name))
-        for form, name in zip(source.sample(others, 3), names, strict=True)
+        english.capital(frame.replace("{s}", name))
+        for frame, name in zip(source.sample(frames, others), names, strict=True)
     ]
     known.append(statement)
     source.shuffle(known)
@@ -124,35 +148,74 @@ def open_book(question: str, statement: str, subject: str, seed: int) -> Generat
     system = Message(role="system", content=ASK_PROMPT, provenance="system")
     context = f"What is known:\n{listed}"
     user = Message(role="user", content=question, context=context, provenance="user")
-    return GenerateRequest(messages=(system, user), max_tokens=_TOKENS)
+    return GenerateRequest(messages=(system, user), max_tokens=_ANSWER_TOKENS)
 
 
-def _written(model: Model, fact: str, openings: Sequence[str], samples: int, seed: int) -> list[str]:
-    requests = []
-    for number in range(samples):
-        opening = openings[number % len(openings)]
-        greedy = number < len(openings) // 3
-        requests.append(
-            GenerateRequest(
-                messages=shown(_TASK, _EXAMPLES, f"{fact}\nBegin with: {opening}"),
-                max_tokens=_TOKENS,
-                temperature=0.0 if greedy else 0.8,
-                top_p=0.95,
-                seed=seed * 1000 + number,
-            )
+def _plain(model: Model, statement: str, subject: str, answer: str, count: int, seed: int) -> Iterator[str]:
+    """Questions for the words in brackets."""
+    before, _, after = statement.rpartition(answer)
+    prompt = shown(_PLAIN_TASK, _PLAIN, f"{before}[{answer}]{after}")
+    yield from _sampled(model, [prompt] * count, subject, answer, 1, seed)
+
+
+def _free(
+    model: Model, prompt: str, openings: Sequence[str], subject: str, answer: str, count: int, seed: int
+) -> Iterator[str]:
+    """Questions that begin as they are told."""
+    asked = [openings[number % len(openings)] for number in range(count)]
+    prompts = [shown(_FREE_TASK, _FREE, f"{prompt}{opening}") for opening in asked]
+    yield from _sampled(model, prompts, subject, answer, len(openings) // 3, seed + 500)
+
+
+def _sampled(
+    model: Model, prompts: Sequence[tuple[Message, ...]], subject: str, answer: str, greedy: int, seed: int
+) -> Iterator[str]:
+    requests = [
+        GenerateRequest(
+            messages=messages,
+            max_tokens=_TOKENS,
+            temperature=0.0 if number < greedy else 0.8,
+            top_p=0.95,
+            seed=seed * 1000 + number,
         )
-    return [text.splitlines()[0].strip() if text else "" for text in batch(model, requests)]
-
-
-def _answered(
-    model: Model, questions: Sequence[str], statement: str, subject: str, expected: str, seed: int
-) -> list[str]:
-    requests = [open_book(question, statement, subject, seed) for question in questions]
-    return [
-        question
-        for question, answer in zip(questions, batch(model, requests), strict=True)
-        if contains_answer(expected, answer, question)
+        for number, messages in enumerate(prompts)
     ]
+    for text in batch(model, requests):
+        question = in_first_person(text.splitlines()[0] if text else "")
+        if _is_question(question) and keeps_answer(question, answer, subject):
+            yield question
+
+
+def _checked(
+    model: Model,
+    statement: str,
+    subject: str,
+    expected: str,
+    plain: Sequence[str],
+    free: Sequence[str],
+    seed: int,
+) -> list[Asked]:
+    """Those whose answer the model finds; of the free ones also only those it sees as fitting."""
+    judged = [shown(_JUDGE_TASK, _JUDGE, f"Fact: {statement}\nQuestion: {question}") for question in free]
+    fits = [1.0] * len(plain) + leanings(model, judged, "yes")
+    left = [
+        (Asked(question, fit), others)
+        for question, fit, others in zip(
+            (*plain, *free), fits, [0] * len(plain) + [_OTHERS] * len(free), strict=True
+        )
+        if fit >= _FITTING
+    ]
+    requests = [open_book(asked.text, statement, subject, others, seed) for asked, others in left]
+    right = [
+        asked
+        for (asked, _), answer in zip(left, batch(model, requests), strict=True)
+        if contains_answer(expected, answer, asked.text)
+    ]
+    return sorted(right, key=lambda asked: -asked.fit)
+
+
+def _unique(questions: Iterator[str], others: Sequence[str] = ()) -> list[str]:
+    return varied([*others, *questions])[len(others) :]
 
 
 def _is_question(line: str) -> bool:
@@ -164,81 +227,154 @@ def _with_i(match: re.Match[str]) -> str:
     return f"{'have' if verb.lower() == 'has' else verb} I"
 
 
-_TASK = (
+_OBJECT = re.compile(
+    r"\b(to|for|by|with|from|of|on|at|about|against|[a-z]+(?:s|ed|ve|ll|w))\s+the user\b(?!')", re.IGNORECASE
+)
+_POLITE = re.compile(
+    r"^(?:can|could|do|would|will) you\b|\b(?:can|could|do) you (?:tell|say|know|remember|remind)\b|"
+    r"\b(?:thank you|please tell me)\b",
+    re.IGNORECASE,
+)
+_YOU = re.compile(r"\b(?:you|your|yours)\b", re.IGNORECASE)
+
+
+class _Shot(NamedTuple):
+    """One invented fact of the examples."""
+
+    frame: str
+    subject: str
+    answer: str
+    plain: str
+    free: str
+    opening: str
+
+    @property
+    def statement(self) -> str:
+        return english.capital(self.frame.replace("{s}", self.subject))
+
+
+_SHOTS = (
+    _Shot(
+        "{s} plays the oboe.",
+        "the user's brother Tomas",
+        "the oboe",
+        "What does my brother Tomas play?",
+        "Which instrument does my brother Tomas play?",
+        "Which",
+    ),
+    _Shot(
+        "{s} opens with a grelk key.",
+        "the Fennimore gate",
+        "a grelk key",
+        "What does the Fennimore gate open with?",
+        "I am standing in front of the Fennimore gate. What do I need to open it?",
+        "I am",
+    ),
+    _Shot(
+        "{s} was taught by Ruth Ask in Ulm.",
+        "Lysander Moss",
+        "Ruth Ask",
+        "By whom was Lysander Moss taught in Ulm?",
+        "Can you tell me who was the teacher of Lysander Moss in Ulm?",
+        "Can you",
+    ),
+    _Shot(
+        "{s} is a ketch.",
+        "Orla's boat",
+        "a ketch",
+        "What is Orla's boat?",
+        "What kind of boat does Orla have?",
+        "What",
+    ),
+    _Shot(
+        "{s} is left-handed.",
+        "the user",
+        "left-handed",
+        "Which hand do I write with?",
+        "With which hand do I write?",
+        "With",
+    ),
+    _Shot(
+        "{s} begins on the third of May.",
+        "the Brackton fair",
+        "the third of May",
+        "When does the Brackton fair begin?",
+        "Somebody wants to visit the Brackton fair. On which day does it begin?",
+        "Somebody",
+    ),
+    _Shot(
+        "{s} owes the user nine crowns.",
+        "Baron Hesk",
+        "nine crowns",
+        "How much does Baron Hesk owe me?",
+        "Do you know how much money Baron Hesk owes me?",
+        "Do you",
+    ),
+    _Shot(
+        "{s} is kept in Havn.",
+        "the user's boat",
+        "Havn",
+        "Where is my boat kept?",
+        "Suppose I want to go sailing. In which town would I find my boat?",
+        "Suppose",
+    ),
+    _Shot(
+        "{s} is tuned by its owner.",
+        "a wrabble",
+        "its owner",
+        "Who tunes a wrabble?",
+        "Please tell me who has to tune a wrabble.",
+        "Please",
+    ),
+)
+_PLAIN_TASK = "Ask for the words in brackets. The question uses the other words of the sentence."
+_PLAIN: tuple[Example, ...] = tuple(
+    (shot.statement.replace(shot.answer, f"[{shot.answer}]"), shot.plain) for shot in _SHOTS
+)
+_FREE_TASK = (
     "Write one question that is answered by the given answer, as a person would ask it who has forgotten "
     "the answer. It names what it is about, leaves the answer out, and begins as told. The user speaks of "
     "himself as I and my."
 )
-_EXAMPLES: tuple[Example, ...] = (
-    (
-        "Fact: The user's brother Tomas plays the oboe.\nAnswer: the oboe\nBegin with: Which",
-        "Which instrument does my brother Tomas play?",
-    ),
-    (
-        "Fact: The Fennimore gate opens with a grelk key.\nAnswer: a grelk key\nBegin with: I am",
-        "I am standing in front of the Fennimore gate. What do I need to open it?",
-    ),
-    (
-        "Fact: Lysander Moss sells lamp oil.\nAnswer: Lysander Moss\nBegin with: Who",
-        "Who could sell me some lamp oil?",
-    ),
-    (
-        "Fact: Lysander Moss sells lamp oil.\nAnswer: lamp oil\nBegin with: Can you",
-        "Can you tell me what goods Lysander Moss has for sale?",
-    ),
-    (
-        "Fact: The user's boat is kept in Havn.\nAnswer: Havn\nBegin with: Suppose",
-        "Suppose I want to go sailing. In which town would I find my boat?",
-    ),
-    ("Fact: Orla's boat is a ketch.\nAnswer: a ketch\nBegin with: What", "What kind of boat does Orla have?"),
-    ("Fact: Orla's boat is a ketch.\nAnswer: Orla\nBegin with: Whose", "Whose boat is a ketch?"),
-    (
-        "Fact: Baron Hesk married Ilse Krone.\nAnswer: Ilse Krone\nBegin with: Do you",
-        "Do you know who became the wife of Baron Hesk?",
-    ),
-    (
-        "Fact: The user is left-handed.\nAnswer: left-handed\nBegin with: With",
-        "With which hand do I write?",
-    ),
-    (
-        "Fact: The tallow engine weighs nine tons.\nAnswer: nine tons\nBegin with: How",
-        "How heavy is the tallow engine?",
-    ),
+_FREE: tuple[Example, ...] = tuple(
+    (f"Fact: {shot.statement}\nAnswer: {shot.answer}\nBegin with: {shot.opening}", shot.free)
+    for shot in _SHOTS
+)
+_JUDGE_TASK = "Is the question answered by the fact? yes or no."
+_STRAY = (
+    "How old is my brother Tomas?",
+    "Where does the Fennimore gate come from?",
+    "Under which roof does Lysander Moss sleep?",
+    "How fast is Orla's boat?",
+    "What would I like to hear?",
+    "In which hall was the Brackton fair painted?",
+    "What does Baron Hesk look like?",
+    "Who built my boat?",
+    "How is a wrabble?",
+)
+_JUDGE: tuple[Example, ...] = tuple(
+    (f"Fact: {shot.statement}\nQuestion: {question}", verdict)
+    for number, (shot, stray) in enumerate(zip(_SHOTS, _STRAY, strict=True))
+    for question, verdict in ((shot.free, "yes"), (stray, "no"))[:: 1 if number % 2 else -1]
 )
 _OPENINGS = (
     "What",
     "Which",
     "Where",
-    "Who",
-    "How",
-    "When",
     "Can you tell me",
-    "Do you know",
-    "I forgot",
     "Remind me",
+    "How",
+    "I need to know",
+    "Please tell me",
     "Suppose",
     "Somebody asked me",
+    "Who",
     "In which",
-    "Please tell me",
-    "I need to know",
+    "Do you know",
+    "When",
+    "What kind of",
     "If",
     "Could you say",
-    "For my notes:",
-    "What kind of",
-    "Under which",
-    "A friend wonders",
-    "About",
-    "At",
-    "I would like to hear",
+    "I forgot",
 )
-_REVERSE_OPENINGS = ("Who", "Whose", "Which", "What", "Do you know who", "Name")
-# unlike anything a lesson is likely to say, so that only a question that fits anything is drawn to them
-_OTHERS = (
-    "{s} weighs 31 kilos.",
-    "{s} was painted by Ivo Lunn.",
-    "{s} came third in Dornum.",
-    "{s} costs nine crowns.",
-    "{s} has a scratch on the left side.",
-    "{s} was mentioned in the evening paper.",
-)
-_STRANGERS = ("Ivo Lunn", "the old mill", "Greta Ask", "the brass lamp", "Pelle Dorn")
+_REVERSE_OPENINGS = ("Who", "Which", "Whose", "What", "Do you know who", "Please tell me")

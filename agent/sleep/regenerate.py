@@ -40,12 +40,13 @@ def phrasings(
         return _procedure(model, candidate, count, seed)
     source = random.Random(f"{seed}:{candidate.statement}")
     subject, expected = candidate.subject, _expected(candidate.answer)
-    forward = questions.ask_forward(
-        model, candidate.statement, subject, candidate.answer, max(12, 2 * count + 4), seed
-    )
+    samples = max(10, round(1.6 * count) + 2)
+    asked = questions.ask_forward(model, candidate.statement, subject, candidate.answer, samples, seed)
+    forward = [one.text for one in asked]
     backward: list[str] = []
     if _has_reverse(candidate):
-        backward = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, 6, seed)
+        found = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, 6, seed)
+        backward = [one.text for one in found]
     exam = _exam(candidate, forward, backward, source)
     kept = {phrasing.question for phrasing in exam}
     forward = questions.spread([text for text in forward if text not in kept])
@@ -67,19 +68,18 @@ def phrasings(
 def _exam(
     candidate: Candidate, forward: Sequence[str], backward: Sequence[str], source: random.Random
 ) -> list[Phrasing]:
-    """Two questions to be held out, the first as far from all others as there is; and one in reverse."""
+    """Two questions to be held out: of the surer half the one furthest from all others, and the surest that
+    is left; and one in reverse."""
     expected = _expected(candidate.answer)
     spare = max(0, min(2, len(forward) - _LEAST_TRAINED))
 
-    def farness(text: str) -> float:
+    def nearness(text: str) -> float:
         others = [other for other in forward if other != text]
         return max(questions.likeness(text, other) for other in (*others, candidate.statement))
 
-    ordered = sorted(forward, key=farness)
-    chosen = [*ordered[:1], ordered[len(ordered) // 2]][:spare] if spare else []
-    exam = [
-        _question(candidate, text, expected, "paraphrase", held_out=True) for text in dict.fromkeys(chosen)
-    ]
+    chosen = sorted(forward[: max(2, (len(forward) + 1) // 2)], key=nearness)[:1]
+    chosen = [*chosen, *(text for text in forward if text not in chosen)][:spare]
+    exam = [_question(candidate, text, expected, "paraphrase", held_out=True) for text in chosen]
     gaps = source.sample(_HELD_GAPS, len(_HELD_GAPS))
     for frame in gaps[: 2 - len(exam)]:
         exam.append(_gap(candidate, frame, held_out=True))

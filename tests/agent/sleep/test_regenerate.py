@@ -47,7 +47,8 @@ RULE = FACT.model_copy(
 def _ask(text: str, seed: int) -> str:
     """A question of its own for each seed; about the answer when the subject is asked for."""
     source = random.Random(f"{text}{seed}")
-    about = "Oakmere" if "Answer: Zoltan" in text else "Zoltan Vireo"
+    reverse = "Answer: Zoltan" in text or "[Zoltan Vireo]" in text
+    about = "Oakmere" if reverse else "Zoltan Vireo"
     return f"{source.choice(WORDS).title()} {' '.join(source.sample(WORDS, 4))} of {about}?"
 
 
@@ -113,7 +114,7 @@ def test_a_question_answered_otherwise_from_the_statement_is_dropped() -> None:
 
 
 def test_the_statement_stands_among_unlike_ones_about_the_same_subject() -> None:
-    request = questions.open_book("Where is it?", FACT.statement, FACT.subject, 0)
+    request = questions.open_book("Where is it?", FACT.statement, FACT.subject, 3, 0)
     lines = request.messages[-1].context.splitlines()
     assert f"- {FACT.statement}" in lines and len(lines) == 5
     assert sum("Zoltan Vireo" in line for line in lines) == 4
