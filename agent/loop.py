@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.acting import Acting, Done, Workplace, failed
 from agent.bus import Bus
@@ -41,6 +41,10 @@ UNREADABLE = "unreadable_call"
 
 # a small model that has what it needs often fetches it again instead of answering
 _REPEATED = "This call was made before and its result still holds, so it was not made again."
+_SAME_AGAIN = "\n[The same call led to the same before. Make a different one.]"
+_IN_CIRCLES = "The same was written over and over, so the turn was stopped."
+# greedy decoding would make the same mistake again
+_SECOND_TRY_TEMPERATURE, _SECOND_TRY_TOP_P = 0.7, 0.9
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,9 @@ class _Run:
         self._malformed_in_a_row = 0
         self._same_calls: list[str] = []
         self._standing: set[str] = set()
+        self._failures: dict[str, str] = {}
         self._answers_next = turn.talk
+        self._temperature = 0.0
         self._refusal = ""
 
     async def run(self) -> RunFinished:
@@ -182,13 +188,19 @@ class _Run:
             await self._close_step()
             return self._answered(end.text.strip(), end.finish_reason)
         parsed = parse_calls(end.text, self._turn.specs, id_prefix=f"call_{step.index}")
-        error = " ".join(parsed.errors)
-        if error and not parsed.calls:
+        in_circles = end.finish_reason == "circles"
+        error = _IN_CIRCLES if in_circles else " ".join(parsed.errors)
+        if in_circles or (error and not parsed.calls):
             step.calls = (ToolCall(id=f"call_{step.index}_0", name=UNREADABLE, arguments={}),)
             step.results.append(failed(step.calls[0], error))
-            return self._after_calls(await self._close_step(), malformed=True)
+            # what went in circles is not shown again: it would draw the model back in
+            return self._after_calls(await self._close_step(shown=not in_circles), malformed=True)
         if not parsed.calls:
             await self._close_step()
+            if not parsed.text.strip() and self._done[:-1]:
+                # done, but without a word to the user
+                self._answers_next = True
+                return None
             return self._answered(parsed.text.strip(), end.finish_reason)
         step.calls = parsed.calls
         await self._loop.bus.publish(
@@ -211,7 +223,12 @@ class _Run:
             return Done(failed(call, _REPEATED))
         offered = {spec.name: spec.risk for spec in self._turn.specs}
         done = await self._loop.acting.carry_out(call, self._turn.place, list(offered))
-        if done.result.ok:
+        if self._failures.get(_key(call)) == done.result.content:
+            told = done.result.content + _SAME_AGAIN
+            return replace(done, result=done.result.model_copy(update={"content": told}))
+        if not done.result.ok:
+            self._failures[_key(call)] = done.result.content
+        else:
             if offered[call.name] != "read":
                 self._standing.clear()
             self._standing.add(_key(call))
@@ -225,6 +242,8 @@ class _Run:
         """The model spoke without calling anything: that is its answer."""
         if finish_reason == "length":
             return _Ending("out_of_budget", answer, "the answer was cut off at the token budget")
+        if finish_reason == "circles":
+            return _Ending("failure", answer, "the model wrote the same over and over")
         if self._refusal:
             return _Ending("refused", answer, self._refusal)
         if not answer:
@@ -233,6 +252,8 @@ class _Run:
 
     def _after_calls(self, step: Step, malformed: bool) -> _Ending | None:
         """Stops a loop that goes nowhere."""
+        again = any(_key(call) in self._same_calls for call in step.message.tool_calls)
+        self._temperature = _SECOND_TRY_TEMPERATURE if malformed or again else 0.0
         self._malformed_in_a_row = self._malformed_in_a_row + 1 if malformed else 0
         if self._malformed_in_a_row >= 2:
             return _Ending(
@@ -260,7 +281,9 @@ class _Run:
             tools=tools,
             max_tokens=max_tokens,
             max_calls=self._loop.budgets.calls_per_turn,
-            temperature=self._loop.decoding.temperature,
+            temperature=max(self._temperature, self._loop.decoding.temperature),
+            top_p=_SECOND_TRY_TOP_P if self._temperature else 1.0,
+            seed=step.index if self._temperature else None,
             constrain=self._loop.decoding.constrain,
         )
         async for delta in self._loop.model.stream(request):
@@ -280,21 +303,23 @@ class _Run:
                 return delta
         raise ModelError("The model stopped without ending its turn. Run the task again.")
 
-    async def _close_step(self) -> Step:
+    async def _close_step(self, shown: bool = True) -> Step:
+        """Record the step; `shown`: the model sees it in its next turns."""
         assert self._open is not None
         step, self._open = self._open.close(), None
         self._done.append(step)
-        self._messages.append(step.message)
-        self._messages.extend(
-            Message(
-                role="tool",
-                content=result.content,
-                provenance=result.provenance,
-                tool_call_id=result.call_id,
-                name=result.name,
+        if shown:
+            self._messages.append(step.message)
+            self._messages.extend(
+                Message(
+                    role="tool",
+                    content=result.content,
+                    provenance=result.provenance,
+                    tool_call_id=result.call_id,
+                    name=result.name,
+                )
+                for result in step.results
             )
-            for result in step.results
-        )
         await self._loop.bus.publish(StepFinished(episode_id=self._turn.place.episode_id, step=step))
         return step
 

@@ -29,6 +29,9 @@ class Capabilities(Record):
     """Longest prompt plus answer."""
 
 
+FinishReason = Literal["stop", "length", "circles"]
+
+
 class GenerateRequest(Record):
     """One turn to generate."""
 
@@ -76,8 +79,9 @@ class TurnEnd(Record):
     kind: Literal["end"] = "end"
     text: str
     """The whole generated text, without the end-of-turn token."""
-    finish_reason: Literal["stop", "length"]
-    """`stop`: the model ended its turn; `length`: max_tokens or the context was used up."""
+    finish_reason: FinishReason
+    """`stop`: the model ended its turn; `length`: max_tokens or the context was used up; `circles`: it was
+    stopped because it wrote the same over and over."""
     usage: TokenUsage
     """What it cost."""
     signals: SignalSummary = SignalSummary()

@@ -14,6 +14,7 @@ import torch
 
 from agent.errors import ModelError
 from agent.model.base import GenerateRequest, TurnEnd
+from agent.model.circles import finish_reason, goes_in_circles
 from agent.model.prefix_cache import Sequence as Computed
 from agent.model.prefix_cache import shared_prefix
 from agent.model.sampling import Sampler
@@ -116,7 +117,9 @@ class _Row:
         self._text = TextStream(model.tokens)
         self._pieces: list[str] = []
         self._signals: list[TokenSignal] = []
+        self._chosen: list[int] = []
         self._stopped = False
+        self._in_circles = False
 
     def choose(self, logits: torch.Tensor, distribution: Distribution, line: int) -> None:
         """Take the next token, unless the turn is over."""
@@ -132,14 +135,16 @@ class _Row:
         self._pieces.append(text)
         self._signals.append(distribution.signal(token, text, row=line))
         self.latest = token
+        self._chosen.append(token)
         self._stopped = token in self._model.end_tokens
-        self.over = self._stopped or len(self._pieces) >= self.limit
+        self._in_circles = goes_in_circles(self._chosen)
+        self.over = self._stopped or self._in_circles or len(self._pieces) >= self.limit
 
     def end(self) -> TurnEnd:
         """The finished turn."""
         return TurnEnd(
             text="".join(self._pieces),
-            finish_reason="stop" if self._stopped else "length",
+            finish_reason=finish_reason(self._stopped, self._in_circles),
             usage=TokenUsage(
                 prompt=len(self.prompt), prefilled=len(self.prompt), generated=len(self._pieces)
             ),

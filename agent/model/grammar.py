@@ -21,7 +21,7 @@ from agent.errors import ModelError
 from agent.model.base import GenerateRequest
 from agent.model.constraint import Constraint, ConstraintFactory, Look
 from agent.model.optional_arguments import leave_out_unsure
-from agent.model.relevance import Embed, best_tool, is_judged, is_relevant
+from agent.model.relevance import Embed, best_tool, is_judged, is_relevant, named_tool
 from agent.model.tool_grammar import ToolGrammar
 from skills.tool import ToolSpec
 
@@ -98,8 +98,13 @@ class CallConstraint:
         return self._forced
 
     def start(self, logits: Tensor, look: Look) -> Sequence[int]:
-        """Decide whether this turn may call at all, and whether it opens with a call."""
+        """Decide whether this turn may call at all, and whether it opens with a call; where the user says
+        which tool is to be used, with that one."""
         self._look = look
+        latest = self._request.messages[-1]
+        named = named_tool(latest.content, self._request.tools) if latest.role == "user" else None
+        if named is not None:
+            return self._open((named,))
         if is_judged(self._request):
             names = self._grammar.first_tokens(self._request.tools)
             opens = float(logits.softmax(-1)[self._openers()].sum())

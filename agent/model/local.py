@@ -32,6 +32,7 @@ from agent.model.base import (
 )
 from agent.model.batch import generate_together
 from agent.model.chat import Chat
+from agent.model.circles import finish_reason, goes_in_circles
 from agent.model.constraint import Constraint, ConstraintFactory
 from agent.model.loading import Quantization, choose_device, choose_dtype, load_network, load_tokenizer
 from agent.model.prefix_cache import PrefixCache
@@ -230,6 +231,7 @@ class _Turn:
         self._pieces: list[str] = []
         self._chosen: list[int] = []
         self._signals: list[TokenSignal] = []
+        self._in_circles = False
         self._usage = TokenUsage()
         self._logits: Tensor | None = None
 
@@ -318,15 +320,16 @@ class _Turn:
         self._chosen.append(token)
         self._pieces.append(text)
         self._signals.append(signal)
+        self._in_circles = goes_in_circles(self._chosen)
         return TokenDelta(text=text, signal=signal)
 
     def _over(self, token: int) -> bool:
-        return token in self._model.end_tokens or len(self._chosen) >= self._limit
+        return token in self._model.end_tokens or len(self._chosen) >= self._limit or self._in_circles
 
     def _end(self, token: int) -> TurnEnd:
         return TurnEnd(
             text="".join(self._pieces),
-            finish_reason="stop" if token in self._model.end_tokens else "length",
+            finish_reason=finish_reason(token in self._model.end_tokens, self._in_circles),
             usage=self._usage + TokenUsage(generated=len(self._chosen)),
             signals=SignalSummary.of(self._signals),
         )

@@ -34,6 +34,8 @@ _LEAST_LIKENESS = 0.15
 _NAMES_FILE = re.compile(
     r"\w\.\w{1,5}\b|/|`|\\|\b(?:files?|folders?|director(?:y|ies)|project|here)\b", re.IGNORECASE
 )
+# how a request names the means: `with a shell command`, `use Python to`
+_MEANS = r"\b(?:use|using|with|via|through)\b(?:\W+\w+){0,3}?\W+"
 # The same without an embedder, on the first alone.
 _LEAST_ODDS = 1.0
 _MOST_ODDS = 14.0
@@ -75,10 +77,29 @@ def is_talk(text: str, first: bool, tools: Sequence[ToolSpec], embedder: Embed |
     """
     if embedder is None or not (first or text.rstrip().endswith("?")):
         return False
-    if _NAMES_FILE.search(text) or any(tool.name in text for tool in tools):
+    if _NAMES_FILE.search(text) or named_tool(text, tools) is not None:
         return False
     acting = [tool for tool in tools if tool.risk != "none"]
     return bool(acting) and likeness(text, acting, embedder) < _LEAST_LIKENESS
+
+
+def named_tool(text: str, tools: Sequence[ToolSpec]) -> ToolSpec | None:
+    """The one tool that a request asks to be used, by its name or by what its name alone speaks of: `use
+    Python`, `with a shell command`."""
+    words = [word for tool in tools for word in set(_objects(tool))]
+
+    def is_named(tool: ToolSpec) -> bool:
+        own = [re.escape(word) for word in _objects(tool) if words.count(word) == 1]
+        means = own and re.search(rf"{_MEANS}(?:{'|'.join(own)})\b", text, re.IGNORECASE)
+        return bool(means) or re.search(rf"\b{re.escape(tool.name)}\b", text) is not None
+
+    named = [tool for tool in tools if tool.risk != "none" and is_named(tool)]
+    return named[0] if len(named) == 1 else None
+
+
+def _objects(tool: ToolSpec) -> list[str]:
+    """The words of a tool's name behind its verb."""
+    return re.split(r"[_.\W]+", tool.name.casefold())[1:]
 
 
 def best_tool(

@@ -7,6 +7,7 @@ most 128 KiB.
 
 from __future__ import annotations
 
+import ast
 import sys
 
 from sandbox.base import Command
@@ -23,7 +24,7 @@ async def run_python(context: ToolContext, code: str) -> ToolOutput:
             argv=(sys.executable, "-"),
             workspace=context.workspace,
             network=context.network,
-            stdin=code.encode("utf-8", errors="surrogatepass"),
+            stdin=_showing_last(code).encode("utf-8", errors="surrogatepass"),
             # no __pycache__ left in the workspace; what was printed before a time-out is not lost
             env={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             readable=context.readable,
@@ -31,3 +32,24 @@ async def run_python(context: ToolContext, code: str) -> ToolOutput:
         context.limits,
     )
     return command_output(result, context.limits, hint="; use print to see values")
+
+
+def _showing_last(code: str) -> str:
+    """The code, displaying the value of a last expression as Python's prompt and notebooks do: small models
+    expect that. Lines keep their numbers; code that is none is left to Python to complain about."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return code
+    if not body or not isinstance(last := body[-1], ast.Expr):
+        return code
+    lines = code.encode("utf-8").splitlines(keepends=True)
+    begin, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
+    # from the end, so that the first offset still holds when both are in one line
+    lines[end] = _inserted(lines[end], last.end_col_offset or 0, b")")
+    lines[begin] = _inserted(lines[begin], last.col_offset, b"__import__('sys').displayhook(")
+    return b"".join(lines).decode("utf-8")
+
+
+def _inserted(line: bytes, at: int, what: bytes) -> bytes:
+    return line[:at] + what + line[at:]

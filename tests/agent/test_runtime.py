@@ -97,6 +97,27 @@ async def test_a_call_that_fails_the_same_way_again_ends_the_task(
     assert "read_file" in end.reason
 
 
+async def test_the_same_failure_twice_is_pointed_out(make_runtime: MakeRuntime, workspace: Path) -> None:
+    missing = call("read_file", path="missing.txt")
+    runtime = await make_runtime([missing, missing, "It is not there."])
+    end, _ = await finished(runtime, request(workspace))
+    steps = (await runtime.episode("last")).steps
+    first, second = steps[0].results[0].content, steps[1].results[0].content
+    assert end.outcome == "success"
+    assert second.startswith(first) and "different" in second
+    # greedy decoding would only repeat itself
+    requests = runtime._parts.model._model.requests  # type: ignore[union-attr]
+    assert [asked.temperature > 0 for asked in requests] == [False, False, True]
+
+
+async def test_after_tools_an_empty_answer_is_asked_for_again(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime([call("list_files"), "", "There is nothing."])
+    end, _ = await finished(runtime, request(workspace))
+    assert (end.outcome, end.answer) == ("success", "There is nothing.")
+
+
 async def test_a_call_whose_result_stands_is_answered_from_it(
     make_runtime: MakeRuntime, workspace: Path
 ) -> None:

@@ -74,8 +74,25 @@ async def test_python_errors_come_with_their_traceback(commands: ToolContext) ->
     assert "ZeroDivisionError" in output.text
 
 
-async def test_python_without_print_says_so_and_long_code_fits(commands: ToolContext) -> None:
-    assert "use print" in (await python(commands, "1 + 1")).text
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("2**31 - 1", "2147483647"),
+        ("x = 'é'; x  # é", "'é'"),
+        ("print(1)", "1"),
+        ("[1,\n 2,\n 3]", "[1, 2, 3]"),
+        ("(\n  1 +\n  1\n)\n\n# done\n", "2"),
+        ("import sys\nsys.stdout.write('a') and None", "a"),
+    ],
+)
+async def test_python_shows_the_value_of_a_last_expression(
+    commands: ToolContext, code: str, text: str
+) -> None:
+    assert (await python(commands, code)).text.strip() == text
+
+
+async def test_python_without_a_value_says_so_and_long_code_fits(commands: ToolContext) -> None:
+    assert "use print" in (await python(commands, "x = 1 + 1")).text
     assert (await python(commands, f"print(len('{'x' * 300_000}'))")).text == "300000"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.config import cache_dir
 from agent.model.base import GenerateRequest
-from agent.model.relevance import best_tool, is_talk
+from agent.model.relevance import best_tool, is_talk, named_tool
 from memory.embed import MiniLmEmbedder
 from memory.types import Message
 from skills.registry import builtin_registry
@@ -77,3 +77,20 @@ def test_among_tools_alike_the_likelier_name_wins() -> None:
     best = best_tool(request, spelled.__getitem__, Same())
     assert best is not None and best.name == "get_rate"
     assert best_tool(request, spelled.__getitem__, None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Use Python to find the weekday.", "run_python"),
+        ("Count the lines with a shell command.", "run_shell"),
+        ("List them with run_shell, please.", "run_shell"),
+        ("Use Python or a shell command, as you like.", None),
+        ("Write a Python program that prints hello.", None),
+        ("What is a shell?", None),
+        ("Which users work with files?", None),
+    ],
+)
+def test_a_tool_that_is_asked_for_is_recognised(text: str, name: str | None) -> None:
+    found = named_tool(text, TOOLS)
+    assert (found.name if found else None) == name
