@@ -1,7 +1,7 @@
 """`python -m agent.host_process HOME`: owns a home in the background and serves it to the app.
 
-Ends by itself once its last client has left and no task is running; SIGTERM ends it after
-interrupting what runs.
+While it runs the nights come by the clock. It ends by itself once its last client has left and neither a
+task nor a night is running; SIGTERM ends it after interrupting what runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from agent.config import load_settings
 from agent.errors import NightSchoolError
 from agent.home import Home, OwnerLock
 from agent.host import Host
+from agent.learning_calls import NightRequest
+from agent.night_clock import NightClock
 
 # long enough for a client that was started together with this process, or that reconnects
 _LINGER_SECONDS = 10.0
@@ -24,14 +26,23 @@ _LINGER_SECONDS = 10.0
 
 async def serve(home: Home, lock: OwnerLock) -> None:
     """Serve until nobody needs it."""
-    runtime = build_runtime(home, load_settings(home.root), lock)
+    settings = load_settings(home.root)
+    runtime = build_runtime(home, settings, lock)
     host = Host(runtime, home)
+    clock = NightClock(
+        settings.sleep,
+        begin=lambda: runtime.sleep(NightRequest()),
+        last_night=lambda: runtime.last_night,
+        idle_seconds=lambda: runtime.idle_seconds,
+        anything_to_learn=runtime.anything_to_learn,
+    )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await host.start()
     try:
         await runtime.recover()
+        clock.start()
         while not stop.is_set():
             stopped = asyncio.create_task(stop.wait())
             unneeded = asyncio.create_task(_unneeded(host))
@@ -40,10 +51,12 @@ async def serve(home: Home, lock: OwnerLock) -> None:
             unneeded.cancel()
             if unneeded.done() and not unneeded.cancelled():
                 break
+        clock.stop()
         if stop.is_set():
             await runtime.interrupt_all()
         await runtime.drain()
     finally:
+        clock.stop()
         await host.stop()
         await runtime.close()
 

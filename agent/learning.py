@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,30 @@ class Learning:
         """Wait for a running night."""
         if self._sleeping is not None:
             await asyncio.wait({self._sleeping})
+
+    @property
+    def last_night(self) -> datetime | None:
+        """When the latest night began, None if there was none; one that is unfinished counts."""
+        for night in reversed(nights(self._room.nights)):
+            begun = NightFolder(self._room.nights, night).begun
+            if begun is not None:
+                return begun.started_at
+        return None
+
+    @property
+    def night_runs(self) -> bool:
+        """Whether a night is under way."""
+        return self._sleeping is not None and not self._sleeping.done()
+
+    async def anything_to_learn(self) -> bool:
+        """Whether a night would have work: something to learn or to take out, or one that was cut off."""
+        if self._unfinished() is not None:
+            return True
+        plan, card = await self.plan_night(), self._room.serving.card
+        if plan.new or card is None:
+            return bool(plan.new)
+        lessons = {lesson.id: lesson.state for lesson in await self._room.lessons.all()}
+        return any(lessons.get(inside) in ("retired", "rejected") for inside in card.lessons)
 
     async def plan_night(self) -> NightPlan:
         room, card = self._room, self._room.serving.card
@@ -202,17 +227,20 @@ class Learning:
         if dry_run:
             return await self._room.snapshots.plan(snapshot)
         self._not_at_night("roll back")
-        plan = await self._room.snapshots.rollback(snapshot)
-        await self._reload("rollback")
-        return plan
+        try:
+            return await self._room.snapshots.rollback(snapshot)
+        finally:
+            # also after a failure half-way: what the state says by now is what must serve
+            await self._reload("rollback")
 
     async def forget(self, name: str, dry_run: bool = False) -> Forgetting:
         if dry_run:
             return await self._forgetter.preview(name)
         self._not_at_night("forget")
-        forgotten = await self._forgetter.forget(name)
-        await self._reload("forget")
-        return forgotten
+        try:
+            return await self._forgetter.forget(name)
+        finally:
+            await self._reload("forget")
 
     async def _reload(self, why: str) -> None:
         """Serve what the state says now."""
@@ -258,10 +286,11 @@ class Learning:
             lesson.model_copy(update={"state": state, "verdict": verdict, "tries": 0})
         )
         if approve:
+            there = {old.id: old for old in await self._room.lessons.all()}  # one may have been forgotten
             # what it contradicts was said earlier: the newest statement wins once it is approved
             for other in lesson.contradicts:
-                old = await self._room.lessons.get(other)
-                if old.state == "approved" and old.created_at < lesson.created_at:
+                old = there.get(other)
+                if old is not None and old.state == "approved" and old.created_at < lesson.created_at:
                     await self._room.lessons.keep(old.model_copy(update={"state": "retired"}))
         return decided
 
@@ -277,7 +306,7 @@ class Learning:
         return name if name in ids else fitting[0]
 
     def _not_at_night(self, what: str) -> None:
-        if self._sleeping is not None and not self._sleeping.done():
+        if self.night_runs:
             raise UsageError(
                 f"A night is running, so you cannot {what} now. `nightschool sleep --stop` ends it."
             )

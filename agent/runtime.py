@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class Runtime(Learning):
         self._jobs: list[_Job] = []
         self._wake = asyncio.Event()
         self._sandbox_error: str | None = None
+        self._active_at = time.monotonic()
         self._worker = asyncio.create_task(self._work())
 
     async def submit(self, request: TaskRequest) -> str:
@@ -161,6 +163,7 @@ class Runtime(Learning):
         if not question.strip():
             raise UsageError("The question is empty. Say what to answer.")
         self._parts.check_model()
+        self._active_at = time.monotonic()
         await self.load_model()
         request, recalled = await self._question(question, memory)
         signals: list[TokenSignal] = []
@@ -283,6 +286,11 @@ class Runtime(Learning):
             Progress(stage="loading", text=f"{self._parts.model_name} is ready", done=1, total=1)
         )
 
+    @property
+    def idle_seconds(self) -> float:
+        """Since the latest task or question ended; 0 while anything runs."""
+        return 0.0 if self._jobs or self.night_runs else time.monotonic() - self._active_at
+
     async def interrupt_all(self) -> None:
         """Stop everything that runs or waits, a night included."""
         for job in list(self._jobs):
@@ -347,6 +355,7 @@ class Runtime(Learning):
                 job.task.cancel()
                 await asyncio.wait({job.task})
             self._jobs.remove(job)
+            self._active_at = time.monotonic()
             job.finished.set()
 
     async def _stop(self, job: _Job) -> None:
