@@ -8,6 +8,7 @@ source. Knows no relation and no subject matter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -141,9 +142,24 @@ def _candidates(model: Model, drafts: Sequence[_Draft]) -> list[Candidate]:
     """Drafts with their subjects and answers."""
     named = statements.parts(model, [draft.statement for draft in drafts], [draft.span for draft in drafts])
     return [
-        Candidate(**draft._asdict(), subject=subject, answer=answer)
+        _as_written(Candidate(**draft._asdict(), subject=subject, answer=answer))
         for draft, (subject, answer) in zip(drafts, named, strict=True)
     ]
+
+
+def _as_written(found: Candidate) -> Candidate:
+    """With the subject spelled as the user did: a sentence made of `rg takes a pattern` begins with a
+    capital, and a question about the command does not."""
+    subject = found.subject
+    begins = subject.split()[:1]
+    if not begins or not english.content_words(begins[0]) or not found.statement.startswith(subject):
+        return found
+    if subject in found.span or not (own := re.search(rf"(?<!\w){re.escape(subject)}", found.span, re.I)):
+        return found
+    statement = own[0] + found.statement[len(subject) :]
+    if found.answer not in statement:
+        return found
+    return found.model_copy(update={"subject": own[0], "statement": statement})
 
 
 def _procedures(episode: Episode) -> Iterator[Candidate]:

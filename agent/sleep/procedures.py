@@ -2,10 +2,12 @@
 
 A call failed, a later call of the same tool succeeded, the turn ended well and the user did not mind: the
 lesson is the right call, straight after the user's words, without the failure and the help that led to it.
+The same where the user had to help: the call failed, and the user's next message says how it is done.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -45,6 +47,9 @@ def procedures(episode: Episode) -> list[Procedure]:
         if turn.outcome != "success" or turn.user.provenance != "user":
             continue
         found += [_procedure(episode, index, wrong, right) for wrong, right in _recovered(turn)]
+    for index, (turn, after) in enumerate(itertools.pairwise(episode.turns)):
+        if after.outcome == "success" and turn.user.provenance == after.user.provenance == "user":
+            found += [_procedure(episode, index, wrong, right) for wrong, right in _corrected(turn, after)]
     return found
 
 
@@ -129,6 +134,22 @@ def _recovered(turn: Turn) -> Iterator[tuple[int, ToolCall]]:
         wanted = set(_words(call))
         best = max(enumerate(later), key=lambda item: (_likeness(wanted, item[1][0]), item[0]))
         yield step, best[1][0]
+
+
+def _corrected(turn: Turn, after: Turn) -> Iterator[tuple[int, ToolCall]]:
+    """For each tool that only failed: the step of its first failure, and the call that the user's next
+    message spells out."""
+    made = list(_calls(turn.steps))
+    told = set(_WORD.findall(after.user.content.casefold()))
+    for name in dict.fromkeys(call.name for _, call, _ in made):
+        results = [(step, result) for step, call, result in made if call.name == name]
+        if any(result.ok or result.refused for _, result in results):
+            continue
+        for _, call, result in _calls(after.steps):
+            values = set(_WORD.findall(json.dumps(list(call.arguments.values())).casefold()))
+            if call.name == name and result.ok and values and values <= told:
+                yield results[0][0], call
+                break
 
 
 def _calls(steps: tuple[Step, ...]) -> Iterator[tuple[int, ToolCall, ToolResult]]:

@@ -43,6 +43,8 @@ NAMES = st.text(alphabet="abcdefghijklmnopqrstuvwxyzäéøß", min_size=2, max_s
         ("Oakmere", "I am not sure about the rest. She lives in Oakmere."),
         ("black or white", "It is black or white."),
         ("Ute, Mo, and Jan", "Ute, Mo and Jan."),
+        ("the river Musuve", "It is the Musuve."),
+        ("the year 2004", "She was born in 2004."),
     ],
 )
 def test_a_given_answer_is_seen_whatever_its_form(expected: str, text: str) -> None:

@@ -43,6 +43,18 @@ def test_a_note_of_one_sentence_is_taken_as_it_is_without_asking_whether() -> No
     assert one.span == "Brindlewock's zorp is a velutine."
 
 
+def test_a_command_keeps_the_small_letter_it_is_written_with() -> None:
+    note = episode("brindle prints a preview when called with --vex.", kind="note")
+    [one] = _found(note, parts=lambda text: "subject: Brindle\nanswer: --vex")
+    assert (one.subject, one.statement) == ("brindle", "brindle prints a preview when called with --vex.")
+
+
+def test_an_article_is_no_name() -> None:
+    note = episode("the old kiln needs eleven hours.", kind="note")
+    [one] = _found(note, parts=lambda text: "subject: The old kiln\nanswer: eleven hours")
+    assert one.statement == "The old kiln needs eleven hours."
+
+
 def test_a_note_about_oneself_is_told_of_the_user() -> None:
     assert _said(episode("I keep bees", kind="note")) == ["The user keeps bees."]
 
@@ -338,6 +350,31 @@ def test_no_mistake_no_success_or_a_bad_rating_is_no_procedure(
     calls: Any, outcome: Any, feedback: Any
 ) -> None:
     assert _procedures(episode(turn("List.", "x", calls=calls, outcome=outcome), feedback=feedback)) == []
+
+
+def test_a_call_that_the_user_had_to_spell_out_is_a_lesson_for_the_first_request() -> None:
+    told = turn("Not like that. Run frob ls --all", "a b c", calls=(RIGHT,))
+    done = episode(turn("List all frobs.", calls=(WRONG,), outcome="failure", context=FOLDER), told)
+    [one] = _procedures(done)
+    assert json.loads(one.answer[len("<tool_call>") : -len("</tool_call>")])["arguments"] == RIGHT[1]
+    assert [message.content for message in one.request] == ["You are an agent.", "List all frobs."]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ((WRONG, RIGHT), (RIGHT,), "Again: frob ls --all"),
+        ((WRONG,), (RIGHT,), "Try something else."),
+        ((WRONG,), (WRONG,), "frob list"),
+        ((), (RIGHT,), "frob ls --all"),
+    ],
+)
+def test_the_next_message_teaches_nothing_unless_it_mends_a_call(first: Any, second: Any, text: str) -> None:
+    outcome: Any = "success" if RIGHT in second else "failure"
+    done = episode(
+        turn("List.", calls=first, outcome="failure"), turn(text, "x", calls=second, outcome=outcome)
+    )
+    assert _procedures(done) == []
 
 
 # --- elsewhere
