@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from agent.model.base import FinishReason
 
-_LONGEST_PERIOD = 64
+_LONGEST_PERIOD = 200
 # A stretch of repetition must be this long in tokens, and in repeats: tables, rulers and rows of zeros are
 # shorter as a rule.
 _LENGTH = 96
-_REPEATS = 6
+_REPEATS = 4
 
 
 def goes_in_circles(tokens: Sequence[int]) -> bool:
@@ -24,6 +24,8 @@ def goes_in_circles(tokens: Sequence[int]) -> bool:
         length = max(_LENGTH, _REPEATS * period)
         if length > len(tokens):
             return False
+        if tokens[-1] != tokens[-1 - period]:
+            continue
         tail = tokens[-length:]
         if tail[period:] == tail[:-period]:
             return True

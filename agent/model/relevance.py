@@ -34,8 +34,11 @@ _LEAST_LIKENESS = 0.15
 _NAMES_FILE = re.compile(
     r"\w\.\w{1,5}\b|/|`|\\|\b(?:files?|folders?|director(?:y|ies)|project|here)\b", re.IGNORECASE
 )
-# how a request names the means: `with a shell command`, `use Python to`
-_MEANS = r"\b(?:use|using|with|via|through)\b(?:\W+\w+){0,3}?\W+"
+# how a request names the means: `use Python to`, `with a shell command`; not `run it with python`, which is
+# one of many things a shell command may do
+_MEANS = (
+    r"\b(?:(?:use|using)\b(?:\W+\w+){0,3}?|(?:with|via|through|run|running)\s+(?:an?|the|this|these|some))\s+"
+)
 # The same without an embedder, on the first alone.
 _LEAST_ODDS = 1.0
 _MOST_ODDS = 14.0

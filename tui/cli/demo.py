@@ -41,12 +41,14 @@ _IN_PASSING = (
 _QUESTION = "Which month is the Lantern Fair of Oakmere held in?"
 _CORRECTION = "The Lantern Fair of Oakmere is held in February."
 _TOOL = """\
-import sys
-if sys.argv[1:2] != ["--ink"] or len(sys.argv) != 4:
-    sys.exit("error: wrong usage. Use it like this: python stamp.py --ink COLOR TEXT")
-print(f"stamped {sys.argv[3]} in {sys.argv[2]}")
+#!/bin/sh
+if [ "$1" != "--ink" ] || [ $# -ne 3 ]; then
+    echo "error: wrong usage. Use it like this: ./stamp --ink COLOR TEXT" >&2
+    exit 2
+fi
+echo "stamped $3 in $2"
 """
-_TOOL_TASK = "Run stamp.py with python to stamp the text HELLO with the color red."
+_TOOL_TASK = "Use the shell program ./stamp to stamp the text HELLO in red."
 _ASKED = (
     Asked("In which town is Zoltan Vireo's home?", "Oakmere"),
     Asked("What guards the Brindlewock archive?", "copper owl"),
@@ -146,7 +148,9 @@ async def _show_task(runtime: RuntimeCalls, workspace: Path) -> int:
 
 async def _stamp(runtime: RuntimeCalls, folder: Path, name: str) -> Episode:
     workspace = _workspace(folder, name)
-    (workspace / "stamp.py").write_text(_TOOL, encoding="utf-8")
+    program = workspace / "stamp"
+    program.write_text(_TOOL, encoding="utf-8")
+    program.chmod(0o755)
     click.echo(f"  you: {_TOOL_TASK}")
     episode = await _turn(runtime, _TOOL_TASK, workspace, "task")
     for step in episode.steps:
