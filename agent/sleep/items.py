@@ -63,11 +63,11 @@ class TrainSettings(Record):
     """Share of trained tokens spent on anchors."""
     unknown_share: float = 0.1
     """Share of trained tokens spent on saying that one does not know."""
-    anchor_weight: float = 0.5
+    anchor_weight: float = 2.0
     """Factor of KL(base || student) on anchors."""
     l2_weight: float = 1e-3
     """Factor of the squared distance of the LoRA tensors from the last promoted adapter's."""
-    stop_probability: float = 0.5
+    stop_probability: float = 0.8
     """An answer token counts as known, and is masked, once its probability is above this; a lesson whose
     tokens all are is left out of the next pass."""
     teacher_top: int = 32

@@ -41,6 +41,7 @@ from agent.sleep.exam import examine
 from agent.sleep.folder import Begun, Chosen, NightFolder, Spent
 from agent.sleep.items import TrainItem, TrainJob, TrainProgress, TrainResult, TrainSettings
 from agent.sleep.making import Made, make_lessons
+from agent.sleep.nameless import nameless_items
 from agent.sleep.regenerate import unknown_items
 from agent.sleep.report import render
 from agent.sleep.training import scale_adapter, train
@@ -337,6 +338,9 @@ class Night:
             specs=room.specs,
             on_progress=lambda text, done, total: self._tell("train", text, done, total),
         )
+        # the newest of the old ones, as many as there are new ones: a night's cost must not grow
+        beside = [*new, *sorted(old, key=lambda lesson: lesson.created_at)[-len(new) :]] if new else []
+        items += nameless_items(model, beside, self._seed)
         items += unknown_items([*new, *old], room.specs, self._seed)
         return items
 

@@ -18,6 +18,7 @@ from agent.sleep import english, questions
 from agent.sleep.agree import contains_answer
 from agent.sleep.extract import Candidate
 from agent.sleep.procedures import canonical, reworded
+from agent.sleep.prompting import batch
 from agent.sleep.rules import RuleTask, tasks
 from agent.sleep.unknown import unknown_items
 from memory.learning import Form, Phrasing
@@ -47,7 +48,7 @@ def phrasings(
     if _has_reverse(candidate):
         found = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, 6, seed)
         backward = [one.text for one in found]
-    exam = _exam(candidate, forward, backward, source)
+    exam = _exam(model, candidate, forward, backward, source, seed)
     kept = {phrasing.question for phrasing in exam}
     forward = questions.spread([text for text in forward if text not in kept])
     backward = [text for text in backward if text not in kept]
@@ -66,10 +67,15 @@ def phrasings(
 
 
 def _exam(
-    candidate: Candidate, forward: Sequence[str], backward: Sequence[str], source: random.Random
+    model: Model,
+    candidate: Candidate,
+    forward: Sequence[str],
+    backward: Sequence[str],
+    source: random.Random,
+    seed: int,
 ) -> list[Phrasing]:
     """Two questions to be held out: of the surer half the one furthest from all others, and the surest that
-    is left; and one in reverse."""
+    is left; and one in reverse. Templates step in where the model wrote too few."""
     expected = _expected(candidate.answer)
     spare = max(0, min(2, len(forward) - _LEAST_TRAINED))
 
@@ -80,14 +86,31 @@ def _exam(
     chosen = sorted(forward[: max(2, (len(forward) + 1) // 2)], key=nearness)[:1]
     chosen = [*chosen, *(text for text in forward if text not in chosen)][:spare]
     exam = [_question(candidate, text, expected, "paraphrase", held_out=True) for text in chosen]
-    gaps = source.sample(_HELD_GAPS, len(_HELD_GAPS))
-    for frame in gaps[: 2 - len(exam)]:
-        exam.append(_gap(candidate, frame, held_out=True))
+    if len(exam) < 2:
+        gaps = [_gap(candidate, f, held_out=True) for f in source.sample(_HELD_GAPS, len(_HELD_GAPS))]
+        exam += _understood(model, candidate, gaps, seed)[: 2 - len(exam)]
     if len(backward) > 1:
         exam.append(_reverse_question(candidate, backward[-1], held_out=True))
     elif _has_reverse(candidate):
-        exam.append(_reverse_question(candidate, _reverse_gap(candidate, _HELD_REVERSE), held_out=True))
+        texts = [_reverse_gap(candidate, f) for f in source.sample(_HELD_REVERSES, len(_HELD_REVERSES))]
+        asked = [_reverse_question(candidate, text, held_out=True) for text in texts]
+        exam += _understood(model, candidate, asked, seed)[:1]
     return exam
+
+
+def _understood(
+    model: Model, candidate: Candidate, asked: Sequence[Phrasing], seed: int
+) -> Sequence[Phrasing]:
+    """Those that the model answers rightly with the statement at hand, first: what it misreads even then says
+    nothing about what it has learned."""
+    requests = [
+        questions.open_book(one.question, candidate.statement, candidate.subject, 0, seed) for one in asked
+    ]
+    answers = batch(model, requests)
+    return sorted(
+        asked,
+        key=lambda one: not contains_answer(one.expected, answers[asked.index(one)], one.question),
+    )
 
 
 def _forms(candidate: Candidate, forward: Sequence[str], source: random.Random) -> list[Phrasing]:
@@ -117,7 +140,7 @@ def _forms(candidate: Candidate, forward: Sequence[str], source: random.Random) 
 def _reverse(candidate: Candidate, backward: Sequence[str], source: random.Random) -> list[Phrasing]:
     if not _has_reverse(candidate):
         return []
-    made = [_reverse_question(candidate, text) for text in backward[:1]]
+    made = [_reverse_question(candidate, text) for text in backward[:2]]
     made.append(_reverse_question(candidate, _reverse_gap(candidate, source.choice(_REVERSES))))
     return made
 
@@ -253,6 +276,9 @@ _GAPS = (
 _HELD_GAPS = (
     'I remember only part of it: "{gap}" What is the rest?',
     'In my notebook a word is torn off. It says "{gap}" Help me out.',
+    "How does this end? {gap}",
+    "{gap} What is it that is left out there?",
+    "Read it out to me with nothing left out: {gap}",
 )
 _WHOLE = (
     "Answer in a full sentence.",
@@ -268,7 +294,12 @@ _REVERSES = (
     "Of whom or what is this said? {gap}",
     "Which name is missing here? {gap}",
 )
-_HELD_REVERSE = 'Somebody wrote "{gap}" and left the beginning out. Who or what is meant?'
+_HELD_REVERSES = (
+    'Somebody wrote "{gap}" and left the beginning out. Who or what is meant?',
+    'The beginning is missing: "{gap}" What belongs there?',
+    "How does this begin? {gap}",
+    "Read it out to me with nothing left out: {gap}",
+)
 _FRAMES = (
     "Please do this for me: {request}",
     "Next task. {request}",

@@ -106,6 +106,15 @@ def test_the_same_seed_gives_the_same_phrasings() -> None:
     assert _ways(seed=3) != _ways(seed=4)
 
 
+def test_of_the_templates_held_out_those_that_the_model_understands_come_first() -> None:
+    def understands(request: GenerateRequest) -> str:
+        return "Oakmere." if "left out" in request.messages[-1].content else "A torn page."
+
+    held = [way for way in _held(_ways(ask=lambda text, seed: "", answer=understands)) if way.form == "cloze"]
+    assert len(held) == 2
+    assert all("left out" in way.question for way in held)
+
+
 def test_a_question_answered_otherwise_from_the_statement_is_dropped() -> None:
     ways = _ways(answer=lambda request: "Dornum.")
     assert not any(way.form in ("question", "paraphrase") for way in ways)
