@@ -118,6 +118,8 @@ class SleepSettings(_Section):
     """Never begin a night in these hours, such as `09:00-18:00`."""
     max_minutes: float = Field(default=0, ge=0)
     """Wall-clock budget of one night; 0 means none."""
+    exam: Literal["auto", "brief", "thorough"] = "auto"
+    """How much the exam asks; `auto` is thorough after many new lessons and for a core adapter."""
     distill_every: int = Field(default=10, ge=0)
     """Nights between distillations of everything learned into one fresh adapter; 0 never."""
 

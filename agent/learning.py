@@ -7,8 +7,9 @@ everything else answers while it runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,7 @@ class Learning:
         self._forgetter = forgetter
         self._night: Night | None = None
         self._sleeping: asyncio.Task[NightReport] | None = None
+        self._day_work = 0
 
     # Nights
 
@@ -54,8 +56,23 @@ class Learning:
         folder = self._unfinished() or NightFolder(self._room.nights, _new_id("ni"))
         begun = folder.begun
         self._night = Night(self._room, folder, begun.request if begun else request)
+        self._night.hold(self._day_work > 0)
         self._sleeping = asyncio.create_task(self._night.run())
         return self._night.id
+
+    @contextlib.contextmanager
+    def by_day(self) -> Iterator[None]:
+        """Work for a person: a night that trains stands still meanwhile."""
+        self._hold_night(+1)
+        try:
+            yield
+        finally:
+            self._hold_night(-1)
+
+    def _hold_night(self, change: int) -> None:
+        self._day_work += change
+        if self._night is not None:
+            self._night.hold(self._day_work > 0)
 
     async def stop_sleep(self) -> bool:
         if self._night is None or self._sleeping is None or self._sleeping.done():

@@ -168,11 +168,12 @@ class Runtime(Learning):
         request, recalled = await self._question(question, memory)
         signals: list[TokenSignal] = []
         end: TurnEnd | None = None
-        async for delta in self._parts.model.stream(request):
-            if isinstance(delta, TokenDelta):
-                signals.append(delta.signal)
-            elif isinstance(delta, TurnEnd):
-                end = delta
+        with self.by_day():
+            async for delta in self._parts.model.stream(request):
+                if isinstance(delta, TokenDelta):
+                    signals.append(delta.signal)
+                elif isinstance(delta, TurnEnd):
+                    end = delta
         if end is None:
             raise ModelError("The model stopped without ending its answer. Ask again.")
         return Answer(
@@ -372,7 +373,8 @@ class Runtime(Learning):
     async def _do(self, job: _Job) -> None:
         """One task from acceptance to its stored episode. However it goes, its end is journalled and told."""
         try:
-            end = await self._turn(job)
+            with self.by_day():
+                end = await self._turn(job)
         except asyncio.CancelledError:
             end = _ended(job, "interrupted", "interrupted")
         except (NightSchoolError, StoreError, SandboxError, OSError) as error:

@@ -44,7 +44,7 @@ from agent.sleep.making import Made, make_lessons
 from agent.sleep.nameless import nameless_items
 from agent.sleep.regenerate import unknown_items
 from agent.sleep.report import render
-from agent.sleep.training import scale_adapter, train
+from agent.sleep.training import Training, scale_adapter
 from memory.adapter_files import adapter_digest
 from memory.adapters import AdapterRegistry
 from memory.embed import Embedder
@@ -64,6 +64,8 @@ log = logging.getLogger(__name__)
 _SCALES = (1.0, 0.75, 0.5)
 # Anchors are answered once by the base model and kept; a night asks for as many as it will train on.
 _LEAST_ANCHORS, _ANCHORS_A_LESSON, _ANCHORS = 60, 6, 300
+# From so many new lessons on the exam asks everything it can: the time for it is small beside the training.
+_MANY_LESSONS = 20
 # Of the time a budget leaves when training begins; the rest is for the exam.
 _TRAINING_SHARE = 0.6
 
@@ -117,6 +119,8 @@ class Night:
         self._exam: ExamResult | None = None
         self._learned: tuple[str, ...] = ()
         self._training: asyncio.Task[TrainResult] | None = None
+        self._trainer: Training | None = None
+        self._held = False
 
     @property
     def id(self) -> str:
@@ -130,6 +134,16 @@ class Night:
             self._borrowed.stop()
         if self._training is not None:
             self._training.cancel()
+
+    def hold(self, held: bool) -> None:
+        """Leave the cores to the day, or take them again. Only training is held: every other call of the
+        model takes its turn among those of the day anyway."""
+        if held == self._held:
+            return
+        self._held = held
+        if self._trainer is not None:
+            self._trainer.pause() if held else self._trainer.resume()
+            self._tell("train", "waits while you work" if held else "goes on")
 
     async def run(self) -> NightReport:
         """The whole night. What goes wrong is its outcome; only a journal that cannot be written raises."""
@@ -191,7 +205,7 @@ class Night:
         exam, folder = await self._timed("exam", lambda: self._examine(new, old))
         self._exam = exam
         self._card = self._make_card(trained, exam, folder, new, old, untaught)
-        await asyncio.to_thread(self._room.registry.add, self._card, folder)
+        self._card = await asyncio.to_thread(self._register, self._card, folder)
         if not exam.passed:
             await self._count_tries(new, exam)
             return "failed", "; ".join(exam.reasons) or "the exam was not passed"
@@ -299,11 +313,14 @@ class Night:
             max_seconds=self._training_seconds(),
             max_tokens=self._request.max_trained_tokens,
         )
-        self._training = asyncio.ensure_future(train(self._folder.train, job, items, self._trained))
+        self._trainer = Training(self._folder.train, job, items, self._trained)
+        if self._held:
+            self._trainer.pause()
+        self._training = asyncio.ensure_future(self._trainer.run())
         try:
             result = await self._training
         finally:
-            self._training = None
+            self._training = self._trainer = None
         self._tokens["trained"] += result.tokens
         self._tokens["teacher"] += result.teacher_tokens
         return result
@@ -428,6 +445,7 @@ class Night:
             new,
             old,
             tries=self._room.settings.learning.tries,
+            thorough=self._is_thorough(new),
             cache_folder=self._room.cache,
             shared_cache=self._room.shared_cache,
             base_digest=self._room.base_digest,
@@ -435,6 +453,10 @@ class Night:
             specs=self._room.specs,
             on_progress=lambda text, done, total: self._tell("exam", text, done, total),
         )
+
+    def _is_thorough(self, new: Sequence[Lesson]) -> bool:
+        asked = self._room.settings.sleep.exam
+        return asked == "thorough" or (asked == "auto" and (self._distils or len(new) >= _MANY_LESSONS))
 
     def _no_exam(self, new: Sequence[Lesson]) -> ExamResult:
         from agent.sleep.exam import without_exam
@@ -475,6 +497,16 @@ class Night:
             trained_tokens=trained.tokens,
             seconds=trained.seconds,
         )
+
+    def _register(self, card: AdapterCard, folder: Path) -> AdapterCard:
+        """Keep the candidate; a night that was cut off after this did so already."""
+        registry = self._room.registry
+        known = {found.id: found for found in registry.list()}.get(card.id)
+        if known is not None and known.digest == card.digest:
+            return known
+        registry.remove(card.id)
+        registry.add(card, folder)
+        return card
 
     async def _promote(self) -> None:
         card = self._card
