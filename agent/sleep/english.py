@@ -177,7 +177,7 @@ def second_person(statement: str) -> str:
     """A sentence about the user, said to the user: `The user's cat` becomes `Your cat`."""
     text = re.sub(r"\b([Tt])he user's\b", lambda m: "Your" if m[1] == "T" else "your", statement)
     text = re.sub(rf"\b([Tt])he user\b{_ADVERBS}(\s+[A-Za-z']+)?", _to_you, text)
-    return text[:1].upper() + text[1:]
+    return text if text == statement else capital(text)
 
 
 def _to_you(match: re.Match[str]) -> str:

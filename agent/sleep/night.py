@@ -188,8 +188,7 @@ class Night:
     async def _work(self) -> tuple[NightOutcome, str]:
         await self._room.model.load()
         self._borrowed = BorrowedModel(self._room.model, lambda: self._room.serving.folder)
-        if self._stopped:
-            raise NightStopped
+        self._go_on()
         chosen = self._folder.chosen
         if chosen is None:
             await self._timed("lessons", self._make_lessons)
@@ -213,7 +212,13 @@ class Night:
         await self._count_tries(new, exam)
         return "promoted", ""
 
+    def _go_on(self) -> None:
+        """Raises NightStopped when it was asked to stop while nothing was running that could be cut off."""
+        if self._stopped:
+            raise NightStopped
+
     async def _timed(self, stage: NightStage, work: Callable[[], Awaitable[_T]]) -> _T:
+        self._go_on()
         self._tell(stage, "")
         began = time.monotonic()
         try:
@@ -313,6 +318,7 @@ class Night:
             max_seconds=self._training_seconds(),
             max_tokens=self._request.max_trained_tokens,
         )
+        self._go_on()
         self._trainer = Training(self._folder.train, job, items, self._trained)
         if self._held:
             self._trainer.pause()

@@ -183,7 +183,13 @@ def _left_out(statement: str, answer: str) -> str:
 def _reverse_question(candidate: Candidate, text: str, *, held_out: bool = False) -> Phrasing:
     answer = english.second_person(candidate.subject)
     expected = re.sub(r"^(?:the user's|your)\s+", "", candidate.subject, flags=re.IGNORECASE)
-    return _phrasing(text, _sentence(answer), expected, "reverse", held_out=held_out)
+    said = f"{answer}." if _is_written_small(candidate) else _sentence(answer)
+    return _phrasing(text, said, expected, "reverse", held_out=held_out)
+
+
+def _is_written_small(candidate: Candidate) -> bool:
+    """Whether even a sentence begins with the subject's small letter, as with a command."""
+    return candidate.statement.startswith(candidate.subject) and candidate.subject[:1].islower()
 
 
 def _rule_task(candidate: Candidate, task: RuleTask, *, held_out: bool = False) -> Phrasing:
@@ -262,7 +268,11 @@ def _expected(answer: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = english.capital(text.strip())
+    """An answer with a capital and a full stop; what is written with a small letter whatever its place, as
+    file names and flags are, keeps it."""
+    text = text.strip()
+    first = text.split()[0] if text else ""
+    text = english.capital(text) if first.isalpha() else text
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

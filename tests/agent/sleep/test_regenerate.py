@@ -106,6 +106,20 @@ def test_the_same_seed_gives_the_same_phrasings() -> None:
     assert _ways(seed=3) != _ways(seed=4)
 
 
+def test_what_is_written_with_a_small_letter_keeps_it() -> None:
+    candidate = FACT.model_copy(
+        update={
+            "statement": "brindle reads vex.conf.",
+            "subject": "brindle",
+            "answer": "vex.conf",
+            "span": "brindle reads vex.conf.",
+        }
+    )
+    ways = _ways(candidate, ask=lambda text, seed: "", answer=lambda request: "vex.conf")
+    told = [way.answer for way in ways if way.form in ("cloze", "reverse")]
+    assert told and all(answer[0].islower() for answer in told)
+
+
 def test_of_the_templates_held_out_those_that_the_model_understands_come_first() -> None:
     def understands(request: GenerateRequest) -> str:
         return "Oakmere." if "left out" in request.messages[-1].content else "A torn page."
