@@ -1,4 +1,4 @@
-# make demo    install, fetch the model, and watch it work      make test   the whole test suite
+# make demo    install, fetch the model, watch a day and a night      make test   the whole test suite
 # make setup   only install                                      make lint   style, types, import contract
 
 PYTHON ?= python3
@@ -21,7 +21,7 @@ weights: setup
 	@$(BIN)/nightschool model pull all-minilm-l6-v2
 
 demo: weights
-	@$(BIN)/nightschool demo
+	@$(BIN)/nightschool demo --night
 
 test: weights
 	$(BIN)/python -m pytest

@@ -32,7 +32,8 @@ class TaskRequest(Record):
     """Overrides `agent.max_steps`."""
     approve: ApprovalMode | None = None
     """What happens to calls that policy asks about: `allow` or `deny` them all, or `ask` a person who
-    is listening. None means nobody is there: deny."""
+    is listening. None means nobody is there: deny. With `deny` the model's own questions are put to nobody
+    either."""
     attachments: tuple[str, ...] = ()
     """Paths of files, inside the workspace or absolute, whose text goes along as context."""
 

@@ -448,7 +448,7 @@ class Runtime(Learning):
                 workspace=workspace,
                 sandbox=self._parts.sandbox,
                 limits=limits_from(settings.sandbox),
-                ask_user=lambda question: self._parts.pending.question(job.episode_id, question),
+                ask_user=lambda question: self._question_of(job, question),
             ),
             outputs=OutputStore(home.outputs / job.episode_id),
             preimages=Preimages(home.preimages / job.episode_id),
@@ -461,6 +461,12 @@ class Runtime(Learning):
             specs=self._parts.registry.specs(),
             talk=talk,
         )
+
+    async def _question_of(self, job: _Job, question: str) -> str | None:
+        """The person's answer; None when nobody is there, or when the task is not to wait for anybody."""
+        if job.request.approve == "deny":
+            return None
+        return await self._parts.pending.question(job.episode_id, question)
 
     def _is_talk(self, job: _Job, workspace: Path) -> bool:
         """Whether the message plainly needs no tool; slow at first, it may load the embedder."""

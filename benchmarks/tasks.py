@@ -23,7 +23,9 @@ async def run_tasks(settings: Settings, only: frozenset[str] = frozenset()) -> A
                 if only and task.name not in only:
                     continue
                 workspace = _lay_out(Path(folder), task)
-                episode_id = await runtime.submit(TaskRequest(text=task.text, workspace=str(workspace)))
+                episode_id = await runtime.submit(
+                    TaskRequest(text=task.text, workspace=str(workspace), approve="deny")
+                )
                 end = await _end(runtime, episode_id)
                 episode = await runtime.episode(episode_id)
                 yield {

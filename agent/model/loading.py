@@ -5,6 +5,7 @@ Never reaches the network. Imports torch; to be imported only where a model is u
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,10 @@ from agent.model.offline import go_offline
 from agent.model.packing import can_pack, pack_linears
 
 Quantization = Literal["none", "nf4"]
+
+# peft asks transformers for what it calls by a newer name; nothing a user could do about it
+warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing.*")
+warnings.filterwarnings("ignore", message=r".*Already found a `peft_config` attribute.*")
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -480,3 +480,12 @@ def _copy(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
+
+
+async def test_a_task_that_waits_for_nobody_puts_no_question_to_listeners(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    runtime = await make_runtime([call("ask_user", question="Which one?"), "I chose the first."])
+    end, events = await finished(runtime, request(workspace, approve="deny"))
+    assert (end.outcome, end.answer) == ("success", "I chose the first.")
+    assert not any(event.kind == "question_asked" for event in events)

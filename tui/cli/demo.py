@@ -164,7 +164,9 @@ async def _turn(runtime: RuntimeCalls, text: str, workspace: Path, kind: str) ->
     from agent.calls import TaskRequest
     from agent.events import RunFinished
 
-    request = TaskRequest.model_validate({"text": text, "workspace": str(workspace), "kind": kind})
+    # nobody sits at a demo to answer what the model may ask
+    told = {"text": text, "workspace": str(workspace), "kind": kind, "approve": "deny"}
+    request = TaskRequest.model_validate(told)
     episode_id = await runtime.submit(request)
     async for event in runtime.events(episode_id):
         if isinstance(event, RunFinished) and event.episode_id == episode_id:
