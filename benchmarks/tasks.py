@@ -17,6 +17,8 @@ from benchmarks.task_list import TASKS, BenchTask
 async def run_tasks(settings: Settings, only: frozenset[str] = frozenset()) -> AsyncIterator[dict[str, Any]]:
     """One row a task, in a fresh home without recall between tasks: name, kind, done (by the check),
     outcome, reason, answer, steps, tokens, seconds, and the tokens prefilled at each step."""
+    memory = settings.memory.model_copy(update={"recall_tokens": 0})
+    settings = settings.model_copy(update={"memory": memory})
     with tempfile.TemporaryDirectory(prefix="nightschool-tasks-") as folder:
         async with open_runtime(Path(folder) / "home", settings) as runtime:
             for task in TASKS:
