@@ -132,6 +132,7 @@ class _Run:
         self._same_calls: list[str] = []
         self._standing: set[str] = set()
         self._failures: dict[str, str] = {}
+        self._unheard = False
         self._answers_next = turn.talk
         self._temperature = 0.0
         self._refusal = ""
@@ -223,6 +224,9 @@ class _Run:
             return Done(failed(call, _REPEATED))
         offered = {spec.name: spec.risk for spec in self._turn.specs}
         done = await self._loop.acting.carry_out(call, self._turn.place, list(offered))
+        if offered.get(call.name) == "none" and not done.result.ok:
+            # nobody is there to be asked: the second time it is to answer with what it has
+            self._answers_next, self._unheard = self._unheard, True
         if self._failures.get(_key(call)) == done.result.content:
             told = done.result.content + _SAME_AGAIN
             return replace(done, result=done.result.model_copy(update={"content": told}))

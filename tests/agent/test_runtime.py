@@ -489,3 +489,11 @@ async def test_a_task_that_waits_for_nobody_puts_no_question_to_listeners(
     end, events = await finished(runtime, request(workspace, approve="deny"))
     assert (end.outcome, end.answer) == ("success", "I chose the first.")
     assert not any(event.kind == "question_asked" for event in events)
+
+
+async def test_who_asks_nobody_twice_is_to_answer(make_runtime: MakeRuntime, workspace: Path) -> None:
+    asks = [call("ask_user", question=f"Which one, {number}?") for number in range(2)]
+    runtime = await make_runtime([*asks, "The first, then."])
+    end, _ = await finished(runtime, request(workspace, approve="deny"))
+    assert (end.outcome, end.answer, end.steps) == ("success", "The first, then.", 3)
+    assert not runtime._parts.model._model.requests[-1].tools  # type: ignore[union-attr]
