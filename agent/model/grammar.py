@@ -99,12 +99,8 @@ class CallConstraint:
 
     def start(self, logits: Tensor, look: Look) -> Sequence[int]:
         """Decide whether this turn may call at all, and whether it opens with a call; where the user says
-        which tool is to be used, with that one."""
+        which of the agent's tools is to be used, with that one."""
         self._look = look
-        latest = self._request.messages[-1]
-        named = named_tool(latest.content, self._request.tools) if latest.role == "user" else None
-        if named is not None:
-            return self._open((named,))
         if is_judged(self._request):
             names = self._grammar.first_tokens(self._request.tools)
             opens = float(logits.softmax(-1)[self._openers()].sum())
@@ -115,6 +111,10 @@ class CallConstraint:
                 return ()
             best = best_tool(self._request, self._spelled, self._embedder)
             return self._open(self._request.tools if best is None else (best,))
+        latest = self._request.messages[-1]
+        named = named_tool(latest.content, self._request.tools) if latest.role == "user" else None
+        if named is not None:
+            return self._open((named,))
         return self._open() if self._leans_to_call(logits) else ()
 
     def mask(self, logits: Tensor) -> Tensor:
