@@ -117,13 +117,13 @@ async def test_the_products_own_days_and_nights(tiny_qwen_dir: Path, tmp_path: P
     settings = Settings.model_validate(
         {"model": {"name": MODEL, "context_tokens": 2048}, "agent": {"turn_tokens": 16}}
     )
-    session = Session(settings, C2wOptions(method="naive", nights=1, per_night=2, budget=8000))
+    session = Session(settings, C2wOptions(method="naive", nights=1, per_night=2, budget=16_000))
     said: list[str] = []
     result = await session.run(said.append)
     (night,) = result["nights"]
     assert night["outcome"] == "promoted" and night["learned"] == 2 and night["adapter"]
-    # a step is never cut in half
-    assert 0 < night["tokens"]["trained"] <= 8000 + 3000
+    # a step is never cut in half, and with the tools in its prompt one takes thousands of tokens
+    assert 0 < night["tokens"]["trained"] <= 16_000 + 3000
     assert result["general_nll"]["after"] != result["general_nll"]["before"]
     assert result["general_nll_change"] == pytest.approx(0, abs=0.1)
     assert sum(result["lost"].values()) == 2 and "no_lesson" not in result["lost"]
