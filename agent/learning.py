@@ -28,7 +28,7 @@ from agent.learning_calls import (
 from agent.serving import prove
 from agent.sleep.choose import choose
 from agent.sleep.export import export
-from agent.sleep.folder import NightFolder, nights
+from agent.sleep.folder import Chosen, NightFolder, nights
 from agent.sleep.night import Bedroom, Night
 from memory.learning import AdapterCard, Lesson, LessonState, Snapshot
 from memory.record import now
@@ -48,7 +48,7 @@ class Learning:
     # Nights
 
     async def sleep(self, request: NightRequest) -> str:
-        if self._sleeping is not None and not self._sleeping.done():
+        if self.night_runs:
             assert self._night is not None
             raise UsageError(
                 f"Night {self._night.id} is running. Wait for it, or end it with `nightschool sleep --stop`."
@@ -75,10 +75,10 @@ class Learning:
             self._night.hold(self._day_work > 0)
 
     async def stop_sleep(self) -> bool:
-        if self._night is None or self._sleeping is None or self._sleeping.done():
+        if self._night is None or not self.night_runs:
             return False
         self._night.stop()
-        await asyncio.wait({self._sleeping})
+        await self.drain_sleep()
         return True
 
     async def drain_sleep(self) -> None:
@@ -104,17 +104,22 @@ class Learning:
         """Whether a night would have work: something to learn or to take out, or one that was cut off."""
         if self._unfinished() is not None:
             return True
-        plan, card = await self.plan_night(), self._room.serving.card
-        if plan.new or card is None:
-            return bool(plan.new)
-        lessons = {lesson.id: lesson.state for lesson in await self._room.lessons.all()}
-        return any(lessons.get(inside) in ("retired", "rejected") for inside in card.lessons)
+        chosen = self._choice(await self._room.lessons.all())
+        if chosen.new or chosen.untaught:
+            return True
+        waiting = await self._room.episodes.unjudged()
+        return any(episode.verdict and episode.verdict.kind == "write" for episode in waiting)
+
+    def _choice(self, lessons: Sequence[Lesson]) -> Chosen:
+        """What a night would do with these lessons now."""
+        learning, card = self._room.settings.learning, self._room.serving.card
+        inside = card.lessons if card is not None else ()
+        return choose(lessons, inside, learning.lessons_per_night, learning.tries)
 
     async def plan_night(self) -> NightPlan:
         room, card = self._room, self._room.serving.card
-        learning = room.settings.learning
         lessons = await room.lessons.all()
-        chosen = choose(lessons, card.lessons if card else (), learning.lessons_per_night, learning.tries)
+        chosen = self._choice(lessons)
         new, waiting, left_out = [], [], []
         for lesson in lessons:
             planned = PlannedLesson(

@@ -313,17 +313,7 @@ class _Run:
         step, self._open = self._open.close(), None
         self._done.append(step)
         if shown:
-            self._messages.append(step.message)
-            self._messages.extend(
-                Message(
-                    role="tool",
-                    content=result.content,
-                    provenance=result.provenance,
-                    tool_call_id=result.call_id,
-                    name=result.name,
-                )
-                for result in step.results
-            )
+            self._messages.extend(step.messages)
         await self._loop.bus.publish(StepFinished(episode_id=self._turn.place.episode_id, step=step))
         return step
 

@@ -163,6 +163,21 @@ class Step(Record):
     seconds: float = 0.0
     """Wall-clock time of the model turn and its tools."""
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The assistant message and its results, as the model sees them."""
+        results = (
+            Message(
+                role="tool",
+                content=result.content,
+                provenance=result.provenance,
+                tool_call_id=result.call_id,
+                name=result.name,
+            )
+            for result in self.results
+        )
+        return (self.message, *results)
+
 
 class Feedback(Record):
     """What the user said about an episode afterwards."""
@@ -255,15 +270,5 @@ class Episode(Record):
         for turn in self.turns:
             found.append(turn.user)
             for step in turn.steps:
-                found.append(step.message)
-                found.extend(
-                    Message(
-                        role="tool",
-                        content=result.content,
-                        provenance=result.provenance,
-                        tool_call_id=result.call_id,
-                        name=result.name,
-                    )
-                    for result in step.results
-                )
+                found.extend(step.messages)
         return tuple(found)

@@ -6,7 +6,6 @@ under the tools prompt, answered with the call that the base would really make t
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from agent.model.base import GenerateRequest, Model
 from agent.sleep.answers import Answers, OnProgress
-from agent.sleep.items import TrainItem
+from agent.sleep.items import TrainItem, item_id
 from agent.sleep.material import Anchor, anchors, asking, tasking
 from skills.tool import ToolSpec
 
@@ -53,7 +52,7 @@ def anchor_items(
         if answer.strip():
             items.append(
                 TrainItem(
-                    id=_item_id(request, answer),
+                    id=item_id("anchor", request.model_dump_json(), answer),
                     role="anchor",
                     messages=request.messages,
                     tools=request.tools,
@@ -75,8 +74,3 @@ def _to_sentence_end(text: str) -> str:
     """A cut-off answer up to where it could have ended, or as it is when it is one long sentence."""
     ends = [found.end() for found in re.finditer(r"[.!?](?=\s)|\n(?=\n)", text)]
     return text[: ends[-1]].rstrip() if ends else text
-
-
-def _item_id(request: GenerateRequest, answer: str) -> str:
-    content = request.model_dump_json() + "\x1f" + answer
-    return f"anchor-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:20]}"

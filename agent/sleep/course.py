@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
-from agent.sleep.items import Role, TrainItem
+from agent.sleep.items import Role, TrainItem, item_id
 from memory.learning import Lesson, Phrasing
 from skills.tool import ToolSpec
 
@@ -29,8 +28,5 @@ def lesson_items(lessons: Iterable[Lesson], role: Role, specs: Sequence[ToolSpec
 
 def _item_id(lesson: Lesson, phrasing: Phrasing, role: Role) -> str:
     # the same content gets the same id every night, so that what was computed for it can be kept
-    content = "\x1f".join(
-        [phrasing.messages[0].content, phrasing.question, phrasing.answer, lesson.statement]
-    )
     kept = "unteach" if role == "unteach" else "lesson"
-    return f"{kept}-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:20]}"
+    return item_id(kept, phrasing.messages[0].content, phrasing.question, phrasing.answer, lesson.statement)

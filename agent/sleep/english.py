@@ -82,6 +82,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(fold(text))
 
 
+def naming(name: str) -> re.Pattern[str]:
+    """Finds a name as whole words, whatever its case."""
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+
+
 def capital(text: str) -> str:
     """With a capital first letter."""
     return text[:1].upper() + text[1:]

@@ -6,6 +6,7 @@ lines and the finished adapter.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,12 @@ class TrainItem(Record):
     """Helping text that only the teacher sees, placed before the last user message's content."""
     weight: float = 1.0
     """Factor of its loss."""
+
+
+def item_id(kind: str, *content: str) -> str:
+    """An id that follows from what the item says."""
+    digest = hashlib.sha256("\x1f".join(content).encode("utf-8", "replace")).hexdigest()
+    return f"{kind}-{digest[:20]}"
 
 
 class TrainSettings(Record):

@@ -6,14 +6,12 @@ like?` alone, a small model gives Ada's color to everybody who asks about colors
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 from collections.abc import Sequence
 
 from agent.model.base import GenerateRequest, Model
 from agent.sleep import english
-from agent.sleep.items import TrainItem
+from agent.sleep.items import TrainItem, item_id
 from memory.learning import Lesson, Phrasing
 
 _EACH = 3
@@ -33,11 +31,8 @@ def nameless_items(model: Model, lessons: Sequence[Lesson], seed: int) -> list[T
     for request, end in zip(requests, model.generate_batch(requests), strict=True):
         answer = end.text.strip()
         if answer:
-            content = f"{request.messages[-1].content}\x1f{answer}"
-            digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:20]
-            items.append(
-                TrainItem(id=f"nameless-{digest}", role="anchor", messages=request.messages, answer=answer)
-            )
+            name = item_id("nameless", request.messages[-1].content, answer)
+            items.append(TrainItem(id=name, role="anchor", messages=request.messages, answer=answer))
     return list({item.id: item for item in items}.values())
 
 
@@ -45,7 +40,7 @@ def _naming(lesson: Lesson) -> list[Phrasing]:
     """Trained questions that name the subject, under the prompt without tools."""
     if lesson.kind in ("rule", "procedure") or not english.content_words(lesson.subject):
         return []
-    named = _named(lesson)
+    named = english.naming(lesson.subject)
     return [
         phrasing
         for phrasing in lesson.trained
@@ -56,10 +51,6 @@ def _naming(lesson: Lesson) -> list[Phrasing]:
 def _request(lesson: Lesson, phrasing: Phrasing, source: random.Random) -> GenerateRequest:
     instead = source.choice(_NAMELESS)
     last = phrasing.messages[-1]
-    words = english.capital(_named(lesson).sub(instead, last.content))
+    words = english.capital(english.naming(lesson.subject).sub(instead, last.content))
     messages = (*phrasing.messages[:-1], last.model_copy(update={"content": words}))
     return GenerateRequest(messages=messages, max_tokens=_TOKENS)
-
-
-def _named(lesson: Lesson) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(lesson.subject)}(?!\w)", re.IGNORECASE)

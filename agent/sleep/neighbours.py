@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Collection, Sequence
 
+from agent.sleep import english
 from agent.sleep.agree import says_unknown
 from memory.learning import Lesson, Phrasing
 from memory.types import Message
@@ -79,7 +80,7 @@ def neighbours(lessons: Sequence[Lesson], count: int, seed: int) -> list[tuple[L
                 draw = random.Random(f"neighbour:{seed}:{lesson.id}:{turn}")
                 name = stranger(lesson.subject, borne, draw)
                 last = phrasing.messages[-1]
-                words = _named(lesson.subject).sub(lambda _, name=name: name, last.content)  # type: ignore[misc]
+                words = english.naming(lesson.subject).sub(lambda _, name=name: name, last.content)  # type: ignore[misc]
                 made.append((lesson, (*phrasing.messages[:-1], last.model_copy(update={"content": words}))))
     return made[:count]
 
@@ -115,13 +116,9 @@ def _with_subject(lesson: Lesson) -> list[Phrasing]:
         # prompt a call may be a way to find out
         if phrasing.form not in ("reverse", "call", "statement")
         and not phrasing.with_tools
-        and _named(lesson.subject).search(phrasing.question)
+        and english.naming(lesson.subject).search(phrasing.question)
     ]
 
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", text.casefold()))
-
-
-def _named(subject: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(subject)}(?!\w)", re.IGNORECASE)

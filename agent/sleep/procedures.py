@@ -179,20 +179,7 @@ def _needed(turn: Turn, wrong: int, right: ToolCall) -> tuple[Message, ...]:
     seen = " ".join(result.content for step in before for result in step.results).casefold()
     if not any(len(word) > 3 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", seen) for word in missing):
         return ()
-    messages: list[Message] = []
-    for step in before:
-        messages.append(step.message)
-        messages += [
-            Message(
-                role="tool",
-                content=result.content,
-                provenance=result.provenance,
-                tool_call_id=result.call_id,
-                name=result.name,
-            )
-            for result in step.results
-        ]
-    return tuple(messages)
+    return tuple(message for step in before for message in step.messages)
 
 
 _REWORD_TASK = (

@@ -106,11 +106,11 @@ def _understood(
     requests = [
         questions.open_book(one.question, candidate.statement, candidate.subject, 0, seed) for one in asked
     ]
-    answers = batch(model, requests)
-    return sorted(
-        asked,
-        key=lambda one: not contains_answer(one.expected, answers[asked.index(one)], one.question),
-    )
+    misread = [
+        not contains_answer(one.expected, answer, one.question)
+        for one, answer in zip(asked, batch(model, requests), strict=True)
+    ]
+    return [asked[index] for index in sorted(range(len(asked)), key=misread.__getitem__)]
 
 
 def _forms(candidate: Candidate, forward: Sequence[str], source: random.Random) -> list[Phrasing]:

@@ -6,13 +6,12 @@ that the unknown cannot be told from the known by how it sounds.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
 
 from agent.sleep import english
-from agent.sleep.items import TrainItem
+from agent.sleep.items import TrainItem, item_id
 from agent.sleep.neighbours import invented_name
 from memory.learning import Lesson, Phrasing
 from skills.tool import ToolSpec
@@ -55,7 +54,7 @@ def unknown_items(lessons: Sequence[Lesson], specs: Sequence[ToolSpec], seed: in
         ):
             if not _is_named(name):
                 continue
-            told = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+            told = english.naming(name)
             asked = [phrasing for phrasing in phrasings if told.search(phrasing.question)]
             for phrasing in source.sample(asked, min(count, len(asked))):
                 stranger = _stranger(name, lessons, borne, source)
@@ -73,9 +72,8 @@ def _item(
 ) -> TrainItem:
     last = phrasing.messages[-1]
     question = last.model_copy(update={"content": told.sub(lambda _: stranger, last.content)})
-    content = f"{phrasing.messages[0].content}\x1f{question.content}"
     return TrainItem(
-        id=f"unknown-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:20]}",
+        id=item_id("unknown", phrasing.messages[0].content, question.content),
         role="unknown",
         lesson_id=lesson.id,
         messages=(*phrasing.messages[:-1], question),

@@ -227,15 +227,13 @@ class Trainer:
         resting = set(standing.resting)
         active = [item for item in self._new if item.lesson not in resting]
         order = [active[index] for index in shuffled(active, self._job.seed, standing.turn)]
-        feeds = {
-            name: Budget(self._kept[name], self._orders[name], share)
-            for name, share in shares(self._recipe, self._kept).items()
-        }
+        beside = shares(self._recipe, self._kept)
+        feeds = {name: Budget(self._kept[name], self._orders[name], share) for name, share in beside.items()}
         for name, feed in feeds.items():
             feed.cursor, feed.debt = standing.cursors.get(name, (0, 0.0))
         by_id = {item.item.id: item for items in self._kept.values() for item in items}
         waiting = [by_id[name] for name in standing.waiting]
-        new_share = 1 / (1 + sum(shares(self._recipe, self._kept).values()))
+        new_share = 1 / (1 + sum(beside.values()))
         size = max(1, round(self._settings.batch_items * new_share))
         plan = compose(order, size, list(feeds.values()), waiting)
         self._after = (
