@@ -227,6 +227,10 @@ class _Run:
         if offered.get(call.name) == "none" and not done.result.ok:
             # nobody is there to be asked: the second time it is to answer with what it has
             self._answers_next, self._unheard = self._unheard, True
+        if done.result.refused:
+            self._refusal = done.result.content
+        elif done.result.ok:
+            self._refusal = ""
         if self._failures.get(_key(call)) == done.result.content:
             told = done.result.content + _SAME_AGAIN
             return replace(done, result=done.result.model_copy(update={"content": told}))
@@ -236,10 +240,6 @@ class _Run:
             if offered[call.name] != "read":
                 self._standing.clear()
             self._standing.add(_key(call))
-        if done.result.refused:
-            self._refusal = done.result.content
-        elif done.result.ok:
-            self._refusal = ""
         return done
 
     def _answered(self, answer: str, finish_reason: str) -> _Ending:

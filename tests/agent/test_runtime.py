@@ -189,6 +189,18 @@ async def test_approve_never_lifts_a_deny(make_runtime: MakeRuntime, workspace: 
     assert not (workspace / "made").exists()
 
 
+async def test_refused_again_in_the_same_words_is_still_refused(
+    make_runtime: MakeRuntime, workspace: Path
+) -> None:
+    # what succeeds in between makes the first refusal one that was got over
+    denied = call("run_shell", command="touch made")
+    runtime = await make_runtime(
+        [denied, call("list_files"), denied, "I could not."], policy={"execute": "deny"}
+    )
+    end, _ = await finished(runtime, request(workspace))
+    assert (end.outcome, end.answer) == ("refused", "I could not.")
+
+
 async def test_a_person_approves_and_rejects_by_request_id(
     make_runtime: MakeRuntime, workspace: Path
 ) -> None:
