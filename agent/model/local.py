@@ -81,6 +81,8 @@ class LocalModel:
         self._adapters = Adapters(network)
         self._layers = int(network.config.num_hidden_layers)
         self._cache = PrefixCache(self._layers)
+        self.prefixes = PrefixCache(self._layers, sequences=16, max_bytes=256 << 20)
+        """What batches begin with; apart from the conversations, which they would drive out."""
 
     @classmethod
     def load(

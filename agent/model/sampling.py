@@ -7,6 +7,10 @@ from torch import Tensor
 
 from agent.model.base import GenerateRequest
 
+# Nearly every nucleus lies within so many tokens; putting a whole vocabulary in order takes as long as
+# decoding the token.
+_LIKELIEST = 256
+
 
 class Sampler:
     """Chooses the tokens of one turn."""
@@ -34,7 +38,9 @@ class Sampler:
         probabilities = torch.softmax(logits / self._temperature, dim=-1)
         if self._top_p < 1.0:
             # Holtzman et al., 2020: the fewest tokens whose probabilities reach top_p.
-            ordered, order = probabilities.sort(descending=True)
+            ordered, order = probabilities.topk(min(_LIKELIEST, len(probabilities)))
+            if float(ordered.sum()) < self._top_p:
+                ordered, order = probabilities.sort(descending=True)
             before = ordered.cumsum(dim=-1) - ordered
             ordered[before >= self._top_p] = 0.0
             return int(order[torch.multinomial(ordered, 1, generator=self._generator)])

@@ -22,7 +22,7 @@ from skills.tool import ToolSpec
 T = TypeVar("T")
 
 # Rows of one job: a person who chats at night waits for one such batch at most.
-_ROWS = 16
+_ROWS = 48
 
 
 class NightStopped(Exception):

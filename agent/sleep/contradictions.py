@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from agent.logistic import Logistic, load
-from agent.model.base import Model
 from agent.sleep.agree import words
 from agent.sleep.pair_words import PairWords, overlap
 from agent.told import denies
@@ -73,10 +72,8 @@ class Contradiction(Record):
     """Whether that is enough to replace it without asking."""
 
 
-def contradictions(
-    new: Lesson, known: Sequence[Lesson], embedder: Embedder | None, model: Model
-) -> list[Contradiction]:
-    """Earlier lessons that `new` contradicts, likeliest first. Raises ModelError."""
+def contradictions(new: Lesson, known: Sequence[Lesson], embedder: Embedder | None) -> list[Contradiction]:
+    """Earlier lessons that `new` contradicts, likeliest first."""
     if new.kind not in _KINDS:
         return []  # a call neither agrees nor disagrees with another
     said = words(new.statement)

@@ -36,35 +36,44 @@ class Made(Record):
     """Made from it, and those that one of them replaces."""
 
 
-def make_lessons(
+def draft_lessons(
     model: Model,
     episode: Episode,
-    known: Sequence[Lesson],
     *,
     specs: Sequence[ToolSpec],
     settings: LearningSettings,
-    embedder: Embedder | None,
     seed: int,
-) -> Made:
-    """Everything an episode has to teach. `known`: lessons there are already, from any episode.
+) -> list[Lesson]:
+    """Everything an episode has to teach, judged by itself. Needs nothing of other episodes, so that several
+    may be worked on side by side. Raises ModelError."""
+    first = _first(episode)
+    drafts: list[Lesson] = []
+    for found in candidates(model, episode, seed):
+        if found.statement.casefold() not in {draft.statement.casefold() for draft in drafts}:
+            drafts.append(_lesson(model, episode, found, first, specs, settings, seed))
+    return drafts
 
-    Raises ModelError.
-    """
-    first = episode.verdict or Verdict(kind="remember", score=0.0, reasons=())
+
+def settle_lessons(
+    episode: Episode,
+    drafts: Sequence[Lesson],
+    known: Sequence[Lesson],
+    embedder: Embedder | None,
+) -> Made:
+    """What becomes of drafts beside the lessons there are already (`known`, from any episode)."""
     said = {lesson.statement.casefold() for lesson in known if lesson.state != "retired"}
     made: list[Lesson] = []
-    for found in candidates(model, episode, seed):
-        if found.statement.casefold() in said:
+    for draft in drafts:
+        if draft.statement.casefold() in said:
             continue
-        lesson = _lesson(model, episode, found, first, specs, settings, seed)
+        lesson = draft
         if lesson.state == "approved":
             against = [other for other in (*known, *made) if other.state in ("approved", "pending")]
-            lesson, replaced = _weigh(lesson, contradictions(lesson, against, embedder, model))
+            lesson, replaced = _weigh(lesson, contradictions(lesson, against, embedder))
             made += replaced
-        said.add(found.statement.casefold())
         made.append(lesson)
     own = [lesson for lesson in made if lesson.episode_id == episode.id and lesson.state != "retired"]
-    return Made(verdict=_overall(first, own), lessons=tuple(made))
+    return Made(verdict=_overall(_first(episode), own), lessons=tuple(made))
 
 
 def phrase(model: Model, lesson: Lesson, specs: Sequence[ToolSpec], count: int, seed: int) -> Lesson:
@@ -78,6 +87,10 @@ def phrase(model: Model, lesson: Lesson, specs: Sequence[ToolSpec], count: int, 
             "phrasings": phrasings(model, found, count, seed, specs),
         }
     )
+
+
+def _first(episode: Episode) -> Verdict:
+    return episode.verdict or Verdict(kind="remember", score=0.0, reasons=())
 
 
 def _lesson(

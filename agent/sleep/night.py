@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -40,10 +41,11 @@ from agent.sleep.course import lesson_items
 from agent.sleep.exam import examine
 from agent.sleep.folder import Begun, Chosen, NightFolder, Spent
 from agent.sleep.items import TrainItem, TrainJob, TrainProgress, TrainResult, TrainSettings
-from agent.sleep.making import Made, make_lessons
+from agent.sleep.making import draft_lessons, settle_lessons
 from agent.sleep.nameless import nameless_items
 from agent.sleep.regenerate import unknown_items
 from agent.sleep.report import render
+from agent.sleep.side_by_side import side_by_side
 from agent.sleep.training import Training, scale_adapter
 from memory.adapter_files import adapter_digest
 from memory.adapters import AdapterRegistry
@@ -64,6 +66,8 @@ log = logging.getLogger(__name__)
 _SCALES = (1.0, 0.75, 0.5)
 # Anchors are answered once by the base model and kept; a night asks for as many as it will train on.
 _LEAST_ANCHORS, _ANCHORS_A_LESSON, _ANCHORS = 60, 6, 300
+# Episodes that become lessons together. What a kill loses is at most the work on these.
+_SIDE_BY_SIDE = 6
 # From so many new lessons on the exam asks everything it can: the time for it is small beside the training.
 _MANY_LESSONS = 20
 # Of the time a budget leaves when training begins; the rest is for the exam.
@@ -237,17 +241,15 @@ class Night:
     # Lessons
 
     async def _make_lessons(self) -> None:
-        """Episodes nobody has scored yet become lessons, one episode after the other: a night that was cut
-        off goes on with the next."""
+        """Episodes nobody has scored yet become lessons, a few at a time: a night that was cut off goes on
+        with the next ones."""
         waiting = await self._room.episodes.unjudged()
-        for done, episode in enumerate(waiting):
-            self._tell("lessons", episode.task, done, len(waiting))
-            known = await self._room.lessons.all()
-            made = await asyncio.to_thread(self._lessons_of, episode, known)
-            for lesson in made.lessons:
-                await self._room.lessons.keep(lesson)
-            await self._room.bus.publish(EpisodeJudged(episode_id=episode.id, verdict=made.verdict))
-            await self._room.episodes.keep(episode.id)
+        for begin in range(0, len(waiting), _SIDE_BY_SIDE):
+            some = waiting[begin : begin + _SIDE_BY_SIDE]
+            self._tell("lessons", some[0].task, begin, len(waiting))
+            drafts = await asyncio.to_thread(self._drafts_of, some)
+            for episode, drafted in zip(some, drafts, strict=True):
+                await self._settle(episode, drafted)
         # lessons put into other words by the user have no phrasings yet
         for lesson in await self._room.lessons.all("approved"):
             if not lesson.phrasings:
@@ -255,19 +257,20 @@ class Night:
                 await self._room.lessons.keep(await asyncio.to_thread(self._phrase_again, lesson))
         self._tell("lessons", "", len(waiting), len(waiting))
 
-    def _lessons_of(self, episode: Episode, known: Sequence[Lesson]) -> Made:
+    def _drafts_of(self, episodes: Sequence[Episode]) -> list[list[Lesson]]:
         room = self._room
         assert self._borrowed is not None
         self._borrowed.activate(None)
-        return make_lessons(
-            self._borrowed,
-            episode,
-            known,
-            specs=room.specs,
-            settings=room.settings.learning,
-            embedder=room.embedder,
-            seed=self._seed,
-        )
+        make = partial(draft_lessons, specs=room.specs, settings=room.settings.learning, seed=self._seed)
+        return side_by_side(self._borrowed, [partial(make, episode=episode) for episode in episodes])
+
+    async def _settle(self, episode: Episode, drafts: Sequence[Lesson]) -> None:
+        room, known = self._room, await self._room.lessons.all()
+        made = await asyncio.to_thread(settle_lessons, episode, drafts, known, room.embedder)
+        for lesson in made.lessons:
+            await room.lessons.keep(lesson)
+        await room.bus.publish(EpisodeJudged(episode_id=episode.id, verdict=made.verdict))
+        await room.episodes.keep(episode.id)
 
     def _phrase_again(self, lesson: Lesson) -> Lesson:
         from agent.sleep.making import phrase

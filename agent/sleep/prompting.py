@@ -1,8 +1,4 @@
-"""Asking the model by worked examples: the few lines that extraction and regeneration share.
-
-A few prompts that begin alike are put one after the other, since the model keeps what it computed for the
-beginning; many are put together.
-"""
+"""Asking the model by worked examples: the few lines that extraction and regeneration share."""
 
 from __future__ import annotations
 
@@ -15,9 +11,6 @@ from memory.types import Message
 Example = tuple[str, str]
 """What is shown, and what is to be written for it."""
 Prompt = tuple[Message, ...]
-
-# that many prompts are quicker one by one than together
-_FEW = 3
 
 
 def shown(task: str, examples: Sequence[Example], text: str) -> Prompt:
@@ -53,6 +46,4 @@ def batch(model: Model, requests: Sequence[GenerateRequest]) -> list[str]:
 
 def _ends(model: Model, prompts: Sequence[Prompt], max_tokens: int) -> list[TurnEnd]:
     requests = [GenerateRequest(messages=messages, max_tokens=max_tokens) for messages in prompts]
-    if len(requests) > _FEW:
-        return model.generate_batch(requests)
-    return [next(d for d in model.stream(request) if isinstance(d, TurnEnd)) for request in requests]
+    return model.generate_batch(requests) if requests else []

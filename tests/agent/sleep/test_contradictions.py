@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.fake import FakeModel
 from agent.sleep.contradictions import LIKELY, Contradiction, candidates, contradictions
 from agent.sleep.pair_words import PairWords, overlap
 from memory.learning import Lesson, LessonKind, Phrasing
@@ -46,7 +45,7 @@ KNOWN = [
 
 
 def _found(new: Lesson, known: list[Lesson] | None = None) -> list[Contradiction]:
-    return contradictions(new, known if known is not None else KNOWN, None, FakeModel())
+    return contradictions(new, known if known is not None else KNOWN, None)
 
 
 @pytest.mark.parametrize(
