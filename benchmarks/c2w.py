@@ -29,7 +29,7 @@ from agent.errors import LearningError, UsageError
 from agent.events import Event, NightFinished, NightProgress, RunFinished
 from agent.learning_calls import NightReport, NightRequest
 from agent.sleep.items import TrainMethod
-from benchmarks.facts import Question
+from benchmarks.facts import Form, Question
 from benchmarks.run_log import RunLog
 from benchmarks.stream import Stream, Style, Telling
 from benchmarks.unrelated import PROMPTS
@@ -83,6 +83,12 @@ class C2wOptions(Record):
     methods get what it would spend."""
     facts: str = ""
     """Digest of the facts' file; empty for the generator."""
+
+    @property
+    def scored(self) -> Form:
+        """The questions that R, ACC and the like are about: facts that were told plainly are asked for in
+        other words, and what was said in passing in words far from those."""
+        return "far" if self.style == "conversation" else "paraphrase"
 
     @property
     def trains(self) -> bool:
@@ -166,10 +172,9 @@ class Row:
         full = night in (0, last)
         asked: list[Question] = []
         for number, one in enumerate(stream.sets, 1):
-            if full or number == night:
-                asked += stream.questions(one, "far")
-            elif number <= night + 1:
-                asked += stream.questions(self._samples[number - 1], "far")
+            if number <= night + 1 or full:
+                some = one if full or number == night else self._samples[number - 1]
+                asked += stream.questions(some, "paraphrase") + stream.questions(some, "far")
             if night and (night == last or number == night):
                 asked += stream.questions(one, "near")
                 asked += stream.questions(one, "reverse")

@@ -2,7 +2,9 @@
 the facts that are wrong were lost.
 
 The top level holds ACC, W, BWT, FWT, forgetting, paraphrase_gap, reverse_recall and general_nll_change as
-fractions; `intervals` the 95% bootstrap of each. `marks` is enough to pool several runs (`benchmarks.pool`).
+fractions, over the questions named by `scored`; `intervals` the 95% bootstrap of each. `by_form` holds the
+same for paraphrases and for far words. A paraphrase that was trained word for word is no unseen question and
+counts nowhere. `marks` is enough to pool several runs (`benchmarks.pool`).
 """
 
 from __future__ import annotations
@@ -40,9 +42,18 @@ _ORDINARY = ("year", "code")
 class Judged:
     """The answers of a run as right and wrong."""
 
-    def __init__(self, stream: Stream, log: RunLog, judge: Judge, taught: bool) -> None:
-        """`taught` False: the model was asked only before the first day, and stays as it is."""
+    def __init__(
+        self,
+        stream: Stream,
+        log: RunLog,
+        judge: Judge,
+        taught: bool,
+        trained: frozenset[str] = frozenset(),
+    ) -> None:
+        """`taught` False: the model was asked only before the first day, and stays as it is. `trained` are
+        the questions that were trained on, as `_squashed` writes them."""
         self._stream = stream
+        self._trained = trained
         self._log = log
         self._judge = judge
         self._taught = taught
@@ -70,9 +81,16 @@ class Judged:
         stale = self._stream.stale(question.fact, night)
         return any(self._judge(old, answer, question.text) for old in stale)
 
+    def questions(self, form: Form) -> list[Question]:
+        """All of one form; paraphrases without those that were trained word for word."""
+        asked = [question for one in self._stream.sets for question in self._stream.questions(one, form)]
+        if form != "paraphrase":
+            return asked
+        return [question for question in asked if _squashed(question.text) not in self._trained]
+
     def marks(self, form: Form) -> Marks:
         """All questions of one form."""
-        questions = [question for one in self._stream.sets for question in self._stream.questions(one, form)]
+        questions = self.questions(form)
         rows = []
         for night in range(self._stream.nights + 1):
             found = {question.id: self.right(night, question) for question in questions}
@@ -91,39 +109,46 @@ def sum_up(
     model: str,
 ) -> dict[str, Any]:
     """The whole result, ready for JSON."""
-    judged = Judged(stream, log, judge, taught=options.method != "base")
-    far, near, reverse = judged.marks("far"), judged.marks("near"), judged.marks("reverse")
+    trained = frozenset(_squashed(way.question) for lesson in end.lessons for way in lesson.trained)
+    judged = Judged(stream, log, judge, options.method != "base", trained)
+    near, reverse = judged.marks("near"), judged.marks("reverse")
+    by_form = {form: judged.marks(form) for form in ("paraphrase", "far")}
+    scored = by_form[options.scored]
     last = stream.nights
 
     def measure(marks: Marks, weights: Any = None) -> dict[str, float]:
-        found = figures(marks, weights)
         plain = near.of_facts(weights, last)
         return {
-            **found,
+            **figures(marks, weights),
             "paraphrase_gap": plain - marks.of_facts(weights, last),
             "reverse_recall": reverse.of_facts(weights, last),
         }
 
-    retained = known_facts(far, last) - known_facts(far, 0)
+    retained = known_facts(scored, last) - known_facts(scored, 0)
     result: dict[str, Any] = {
         "benchmark": "c2w",
         "method": options.method,
         "model": model,
-        **measure(far),
+        "scored": options.scored,
+        **measure(scored),
         "general_nll_change": general_change(log, options),
-        "intervals": intervals(far, measure, seed=options.seed),
+        "intervals": intervals(scored, measure, seed=options.seed),
         "near_recall": near.of_facts(None, last),
-        "R": matrix(far).tolist(),
+        "R": matrix(scored).tolist(),
+        "by_form": {
+            form: {**measure(marks), "R": matrix(marks).tolist(), "questions": len(marks.facts)}
+            for form, marks in by_form.items()
+        },
         "facts": {
             "told": len({index for one in stream.sets for index in one}),
-            "right_before": len(known_facts(far, 0)),
-            "right_after": len(known_facts(far, last)),
+            "right_before": len(known_facts(scored, 0)),
+            "right_after": len(known_facts(scored, last)),
             "retained": len(retained),
-            "by_relation": _by(stream, far, lambda index: stream.facts[index].relation),
-            "by_sort": _by(stream, far, lambda i: "convention" if stream.facts[i].convention else "fact"),
-            "by_channel": _by(stream, far, lambda index: stream.told(index)[0].channel),
+            "by_relation": _by(stream, scored, lambda index: stream.facts[index].relation),
+            "by_sort": _by(stream, scored, lambda i: "convention" if stream.facts[i].convention else "fact"),
+            "by_channel": _by(stream, scored, lambda index: stream.told(index)[0].channel),
         },
-        "corrections": _corrections(stream, judged),
+        "corrections": _corrections(stream, judged, options.scored),
         "neighbours": _neighbours(stream, judged),
         "unrelated": _unrelated(stream, judged),
         "general_nll": {
@@ -132,15 +157,15 @@ def sum_up(
             "exams": [_guard(report, "text") for report in end.reports],
         },
         "cost": _cost(end.reports, len(retained), log),
-        "lost": _lost(stream, far, end),
-        "seen": _seen(stream, end.lessons),
+        "lost": _lost(stream, scored, end),
+        "seen": _seen(stream, end.lessons, trained),
         "nights": [_night(report) for report in end.reports],
         "options": {**options.model_dump(), "budget_in_force": options.tokens},
         "settings": settings.model_dump(exclude={"tui", "policy", "sandbox", "agent"}),
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {**detect().model_dump(), "processor": _processor(), "system": platform.system()},
-        "wrong": _wrong(stream, judged),
-        "marks": pack(far),
+        "wrong": _wrong(stream, judged, options.scored),
+        "marks": pack(scored),
     }
     plain: dict[str, Any] = _plain(result)
     return plain
@@ -188,9 +213,9 @@ def _by(stream: Stream, marks: Marks, key: Callable[[int], str]) -> dict[str, fl
     return {name: sum(values) / len(values) for name, values in sorted(found.items())}
 
 
-def _corrections(stream: Stream, judged: Judged) -> dict[str, Any]:
+def _corrections(stream: Stream, judged: Judged, form: Form) -> dict[str, Any]:
     """Facts that were told otherwise later on: whether the newest counts."""
-    questions = stream.questions(sorted(stream.changed), "far")
+    questions = stream.questions(sorted(stream.changed), form)
     last = stream.nights
     asked = [one for one in questions if judged.answer(last, one.id) is not None]
     return {
@@ -286,9 +311,9 @@ def _cost(reports: Sequence[NightReport], retained: int, log: RunLog) -> dict[st
     }
 
 
-def _lost(stream: Stream, far: Marks, end: Finished) -> dict[str, int]:
+def _lost(stream: Stream, scored: Marks, end: Finished) -> dict[str, int]:
     """Where the facts that are wrong at the end were lost; the rest is `right`."""
-    right = known_facts(far, stream.nights)
+    right = known_facts(scored, stream.nights)
     episodes: dict[str, list[str]] = defaultdict(list)
     for episode_id, text in end.episodes.items():
         episodes[text].append(episode_id)
@@ -318,36 +343,36 @@ def _lost(stream: Stream, far: Marks, end: Finished) -> dict[str, int]:
     return dict(counts)
 
 
-def _seen(stream: Stream, lessons: Sequence[Lesson]) -> dict[str, Any]:
-    """How near the trained phrasings came to the far questions: those that are the same, and the mean over
-    questions of the largest share of words in common (Jaccard) with one of the same subject."""
+def _seen(stream: Stream, lessons: Sequence[Lesson], everything: frozenset[str]) -> dict[str, Any]:
+    """How near the trained phrasings came to the questions of each form: those that are the same, and the
+    mean over questions of the largest share of words in common (Jaccard) with one of the same subject."""
     trained: dict[str, list[frozenset[str]]] = defaultdict(list)
-    everything: set[str] = set()
     subjects = {stream.facts[index].subject for one in stream.sets for index in one}
     for lesson in lessons:
         for phrasing in lesson.trained:
-            everything.add(_squashed(phrasing.question))
             for subject in subjects:
                 if subject in phrasing.question:
                     trained[subject].append(_words(phrasing.question))
-    questions = [question for one in stream.sets for question in stream.questions(one, "far")]
-    nearest = []
-    for question in questions:
-        mine = _words(question.text)
-        others = trained[stream.facts[question.fact].subject]
-        nearest.append(max((len(mine & other) / len(mine | other) for other in others), default=0.0))
-    return {
-        "far_questions": len(questions),
-        "trained_word_for_word": sum(_squashed(question.text) in everything for question in questions),
-        "nearest_trained_overlap": sum(nearest) / len(nearest) if nearest else 0.0,
-    }
+    found: dict[str, Any] = {}
+    for form in ("near", "paraphrase", "far"):
+        questions = [question for one in stream.sets for question in stream.questions(one, form)]
+        nearest = []
+        for question in questions:
+            mine = _words(question.text)
+            others = trained[stream.facts[question.fact].subject]
+            nearest.append(max((len(mine & other) / len(mine | other) for other in others), default=0.0))
+        found[form] = {
+            "questions": len(questions),
+            "trained_word_for_word": sum(_squashed(question.text) in everything for question in questions),
+            "nearest_trained_overlap": sum(nearest) / len(nearest) if nearest else 0.0,
+        }
+    return found
 
 
-def _wrong(stream: Stream, judged: Judged) -> list[dict[str, str]]:
+def _wrong(stream: Stream, judged: Judged, form: Form) -> list[dict[str, str]]:
     """Some wrong answers of the last row, to be read."""
     last = stream.nights
-    questions = [question for one in stream.sets for question in stream.questions(one, "far")]
-    wrong = [one for one in questions if judged.right(last, one) is False]
+    wrong = [one for one in judged.questions(form) if judged.right(last, one) is False]
     step = max(1, len(wrong) // _SHOWN_WRONG)
     return [
         {

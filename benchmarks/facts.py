@@ -23,7 +23,7 @@ from memory.record import Record
 FAR_FORMS = 3
 """Questions in far words that are asked about each fact."""
 
-Form = Literal["far", "near", "reverse", "neighbour", "unrelated"]
+Form = Literal["paraphrase", "far", "near", "reverse", "neighbour", "unrelated"]
 
 
 class Question(Record):
@@ -34,8 +34,8 @@ class Question(Record):
     fact: int
     """Index of the fact; -1 for none."""
     form: Form
-    """`far` words, the `near` (plain) question, the `reverse` direction, about a `neighbour`, or an
-    `unrelated` prompt."""
+    """The `near` (plain) question, a `paraphrase` of it, `far` words, the `reverse` direction, about a
+    `neighbour`, or an `unrelated` prompt."""
     text: str
     """The user's words."""
 
@@ -55,10 +55,12 @@ class Fact(Record):
     """What the subject is; None when nobody knows."""
     known: int | None
     """Index in `RELATIONS`; None for a relation that is not among them."""
-    far: tuple[str, ...]
-    """Questions in far words."""
     near: str
     """The plain question."""
+    paraphrases: tuple[str, ...]
+    """The same question put otherwise."""
+    far: tuple[str, ...]
+    """Questions in far words."""
     reverse: str | None
     """The reverse question; None where several subjects would be right."""
     neighbour: str
@@ -77,8 +79,9 @@ class Fact(Record):
     def questions(self, form: Form) -> tuple[Question, ...]:
         """Its questions of one form."""
         texts = {
-            "far": self.far,
             "near": (self.near,),
+            "paraphrase": self.paraphrases,
+            "far": self.far,
             "reverse": (self.reverse,) if self.reverse is not None else (),
             "neighbour": (self.neighbour,),
         }.get(form, ())
@@ -168,12 +171,13 @@ def _with_questions(
         known = by_text.get(text)
         if known is None:
             kind: Kind | None = None
-            near, far, reverse = generic_forms(subject, text, obj)
-            stranger, _, _ = generic_forms(names.subject("person"), text, obj)
+            near, paraphrases, far, reverse = generic_forms(subject, text, obj)
+            stranger = generic_forms(names.subject("person"), text, obj)[0]
         else:
             relation = RELATIONS[known]
             kind = relation.kind
             near = relation.near.format(s=subject)
+            paraphrases = tuple(form.format(s=subject) for form in relation.paraphrases)
             far = tuple(form.format(s=subject) for form in relation.far)
             reverse = relation.reverse.format(o=obj)
             stranger = relation.near.format(s=names.subject(relation.kind))
@@ -185,8 +189,9 @@ def _with_questions(
                 object=obj,
                 kind=kind,
                 known=known,
-                far=tuple(source.sample(far, FAR_FORMS)),
                 near=near,
+                paraphrases=paraphrases,
+                far=tuple(source.sample(far, FAR_FORMS)),
                 reverse=reverse if answers[text, obj.casefold()] == 1 else None,
                 neighbour=stranger,
             )
@@ -194,8 +199,8 @@ def _with_questions(
     return tuple(facts)
 
 
-def generic_forms(subject: str, relation: str, obj: str) -> tuple[str, tuple[str, ...], str]:
-    """Near, far and reverse questions for a relation of unknown meaning.
+def generic_forms(subject: str, relation: str, obj: str) -> tuple[str, tuple[str, ...], tuple[str, ...], str]:
+    """The plain question, paraphrases, far and reverse questions for a relation of unknown meaning.
 
     English grammar helps a little: `'s … is` and `is …` can be turned into questions; anything else is
     asked for as the missing end of a sentence.
@@ -203,6 +208,7 @@ def generic_forms(subject: str, relation: str, obj: str) -> tuple[str, tuple[str
     said = join(subject, relation)
     natural = _natural(subject, relation)
     near = natural or f"Complete the sentence: {said} ..."
+    paraphrases = _paraphrases(subject, relation)
     far = (
         f"Somebody began to tell me that {said} - and then the line went dead. What was the rest?",
         f"I am writing an article and have to check one gap. {said} [gap]. What belongs into the gap?",
@@ -214,7 +220,7 @@ def generic_forms(subject: str, relation: str, obj: str) -> tuple[str, tuple[str
         reverse = f"Whose {_bare(relation)} {obj}?"
     else:
         reverse = f"Who or what {relation} {obj}?"
-    return near, far, reverse
+    return near, paraphrases, far, reverse
 
 
 def _natural(subject: str, relation: str) -> str | None:
@@ -224,6 +230,17 @@ def _natural(subject: str, relation: str) -> str | None:
     if words[0] in ("is", "was", "are", "were") and len(words) > 1:
         return f"Who or what {words[0]} {subject} {' '.join(words[1:])}?"
     return None
+
+
+def _paraphrases(subject: str, relation: str) -> tuple[str, str]:
+    words = relation.split()
+    said = join(subject, relation)
+    if words[0] in ("'s", "’s") and words[-1] in ("is", "was", "are", "were"):
+        noun = f"{subject}{' '.join(words[:-1])}"
+        return f"Tell me {noun}, please.", f"Do you know what {noun} {words[-1]}?"
+    if words[0] in ("is", "was", "are", "were") and len(words) > 1:
+        return f"Tell me who or what {said}.", f"Do you know who or what {said}?"
+    return f"How does this sentence end? {said} ...", f"Please finish what I begin to say: {said} ..."
 
 
 def _bare(relation: str) -> str:

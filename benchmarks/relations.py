@@ -1,4 +1,4 @@
-"""The relations of the fictional facts: how each is told, and how it is asked in words far from those.
+"""The relations of the fictional facts: how each is told, how it is asked otherwise, and in far words.
 
 `{s}` is the subject, `{o}` the object, `{old}` an object that turned out wrong. Questions are written by
 hand for this benchmark only: nothing of the product reads them, so whatever the product trains on is made
@@ -26,8 +26,10 @@ class Relation:
     """A fixed list, or the name of a maker in `benchmarks.names`."""
     near: str
     """The plain question, much as anybody would put it."""
+    paraphrases: tuple[str, str]
+    """The same question as one would put it another time, asking for nothing but the fact."""
     far: tuple[str, ...]
-    """Questions in other words, at least four."""
+    """Questions in other words, at least four; most take a step of thought besides the fact."""
     reverse: str
     """Asks for the subject."""
     passing: tuple[str, ...]
@@ -43,6 +45,7 @@ LIVES_IN = Relation(
     kind="person",
     objects="town",
     near="Where does {s} live?",
+    paraphrases=("Which place is home to {s}?", "In what town does {s} have a home?"),
     far=(
         "If a parcel had to reach {s} at home, which place would I write on the label?",
         "I want to drop in on {s} this weekend. Which town should I drive to?",
@@ -68,6 +71,7 @@ WORKS_AS = Relation(
         "paramedic", "baker", "gardener", "lifeguard", "mechanic", "pilot",
     ),
     near="What is {s}'s job?",
+    paraphrases=("What does {s} do for work?", "Which occupation does {s} have?"),
     far=(
         "How does {s} earn a living?",
         "Which profession would stand on {s}'s business card?",
@@ -92,6 +96,7 @@ FAVOURITE_COLOUR = Relation(
         "violet",
     ),
     near="What is {s}'s favorite color?",
+    paraphrases=("Which color does {s} like most?", "Tell me the color that {s} prefers to all others."),
     far=(
         "I am knitting a scarf for {s}. Which shade would please them most?",
         "{s} may pick any paint for the bedroom wall. Which one will it be?",
@@ -116,6 +121,7 @@ ALLERGIC_TO = Relation(
         "hazelnuts", "pineapple", "egg white", "peanuts", "tomatoes", "horseradish", "pistachios",
     ),
     near="What is {s} allergic to?",
+    paraphrases=("Which food is {s} allergic to?", "{s} has an allergy. To what?"),
     far=(
         "{s} is coming to dinner. Which food must not touch the plate?",
         "Which ingredient would send {s} to the emergency room?",
@@ -139,6 +145,7 @@ PLAYS_THE = Relation(
         "piccolo", "ukulele", "bagpipes", "clarinet", "marimba", "tuba", "lute", "viola", "harmonica", "gong",
     ),
     near="Which instrument does {s} play?",
+    paraphrases=("What instrument can {s} play?", "Tell me the musical instrument that {s} plays."),
     far=(
         "The neighbours hear {s} practising every evening. What is it that they hear?",
         "{s} joins our band tonight. What will they bring along to make music with?",
@@ -159,6 +166,7 @@ BORN_IN = Relation(
     kind="person",
     objects="year",
     near="In which year was {s} born?",
+    paraphrases=("What is {s}'s year of birth?", "{s} was born in which year?"),
     far=(
         "Which four digits close the date of birth in {s}'s passport?",
         "To work out how old {s} is, from what must I subtract?",
@@ -179,6 +187,7 @@ DOG = Relation(
     kind="person",
     objects="pet",
     near="What is {s}'s dog called?",
+    paraphrases=("What is the name of {s}'s dog?", "How does {s} call the dog?"),
     far=(
         "{s} whistles and shouts a name across the park, and a hound comes running. Which name?",
         "What is engraved on the collar of {s}'s four-legged friend?",
@@ -199,6 +208,7 @@ MARRIED_TO = Relation(
     kind="person",
     objects="spouse",
     near="Who is {s} married to?",
+    paraphrases=("What is the name of the person {s} is married to?", "Who is {s}'s husband or wife?"),
     far=(
         "Whose ring does {s} wear?",
         "The invitation is for {s} and their other half. Which second name goes on the envelope?",
@@ -219,6 +229,7 @@ DRIVES_A = Relation(
     kind="person",
     objects="make",
     near="What car does {s} drive?",
+    paraphrases=("Which make of car does {s} drive?", "Tell me what {s} drives."),
     far=(
         "{s} is stuck at the roadside with a flat tyre. Which vehicle should the tow truck look for?",
         "What kind of automobile stands in {s}'s garage?",
@@ -239,6 +250,7 @@ EXTENSION = Relation(
     kind="person",
     objects="digits",
     near="What is {s}'s phone extension?",
+    paraphrases=("Which phone extension does {s} have?", "Under what extension can {s} be reached by phone?"),
     far=(
         "I am at the reception and want to be put through to {s}. What do I dial?",
         "Which digits make the telephone on {s}'s desk ring?",
@@ -264,6 +276,7 @@ COLLECTS = Relation(
         "egg cups", "cigar bands", "doorknobs",
     ),
     near="What does {s} collect?",
+    paraphrases=("What is it that {s} collects?", "Which things does {s} collect as a hobby?"),
     far=(
         "{s} goes from one flea market to the next. In search of what?",
         "Which things fill the glass cabinet in {s}'s living room?",
@@ -288,6 +301,7 @@ STUDIED = Relation(
         "veterinary medicine", "metallurgy", "meteorology", "dentistry", "egyptology", "agronomy", "ballet",
     ),
     near="What did {s} study?",
+    paraphrases=("Which subject did {s} study?", "What was {s}'s field of study?"),
     far=(
         "Which subject is named on {s}'s degree?",
         "At university {s} sat in lectures for years. On what?",
@@ -308,6 +322,7 @@ RIVER = Relation(
     kind="village",
     objects="river",
     near="Which river does {s} lie on?",
+    paraphrases=("On which river is {s} located?", "What is the name of the river at {s}?"),
     far=(
         "I am standing on the old bridge of {s}. What is the name of the water below me?",
         "When {s} is flooded in spring, what has burst its banks?",
@@ -333,6 +348,7 @@ KNOWN_FOR = Relation(
         "goat cheese", "covered bridge", "pumpkin race", "stork nests", "mustard mill",
     ),
     near="What is {s} known for?",
+    paraphrases=("What is {s} famous for?", "For what do people know {s}?"),
     far=(
         "Why would a tourist make a detour to {s}?",
         "What do the postcards sold in {s} show?",
@@ -353,6 +369,7 @@ FOUNDED_BY = Relation(
     kind="firm",
     objects="spouse",
     near="Who founded {s}?",
+    paraphrases=("Who is the founder of {s}?", "By whom was {s} founded?"),
     far=(
         "Whose idea was {s} in the first place?",
         "The first signature in the commercial register for {s} belongs to whom?",
@@ -378,6 +395,7 @@ MAKES = Relation(
         "school chairs", "tuning forks", "wheelbarrows",
     ),
     near="What does {s} manufacture?",
+    paraphrases=("What does {s} produce?", "Which products does {s} make?"),
     far=(
         "Lorries leave the yard of {s} fully loaded. With what?",
         "I am holding something with the trademark of {s} on it. What is it likely to be?",
@@ -398,6 +416,7 @@ SAILS_TO = Relation(
     kind="ship",
     objects="island",
     near="Where does {s} sail to?",
+    paraphrases=("What is the destination of {s}?", "To which island does {s} sail?"),
     far=(
         "I board {s} and fall asleep. On which island do I wake up?",
         "What destination is painted on the sign at the pier of {s}?",
@@ -418,6 +437,10 @@ PREVIEW_OPTION = Relation(
     kind="tool",
     objects="option",
     near="Which option makes {s} print a preview?",
+    paraphrases=(
+        "With which option does {s} only print a preview?",
+        "How do I call {s} so that it prints a preview?",
+    ),
     far=(
         "I want to see what {s} would do before it touches anything. What do I add to the command line?",
         "How do I get a dry run out of {s}?",
@@ -439,6 +462,7 @@ SETTINGS_FILE = Relation(
     kind="tool",
     objects="file",
     near="From which file does {s} read its settings?",
+    paraphrases=("Which file holds the settings of {s}?", "Where does {s} read its settings from?"),
     far=(
         "I want to change how {s} behaves for good. What should I open in the editor?",
         "Where are the defaults of {s} written down?",
@@ -460,6 +484,10 @@ EMPTY_CODE = Relation(
     kind="tool",
     objects="code",
     near="What is {s}'s exit code for an empty result?",
+    paraphrases=(
+        "Which exit code does {s} give when the result is empty?",
+        "An empty result makes {s} exit with which code?",
+    ),
     far=(
         "My script runs {s} and nothing is found. Which number ends up in the shell's status?",
         "How does {s} tell a calling program that there was no match?",
@@ -481,6 +509,10 @@ MAIN_BRANCH = Relation(
     kind="project",
     objects="branch",
     near="What is the main branch of {s} called?",
+    paraphrases=(
+        "What is the name of the main branch in {s}?",
+        "Under which name does {s} keep its main branch?",
+    ),
     far=(
         "I cloned {s}. Onto what should I rebase my work before I ask for a review?",
         "Releases of {s} are cut from which line of development?",
@@ -502,6 +534,10 @@ COMMIT_PREFIX = Relation(
     kind="project",
     objects="prefix",
     near="What must every commit message in {s} begin with?",
+    paraphrases=(
+        "How must a commit message start in {s}?",
+        "With what does every commit message of {s} have to begin?",
+    ),
     far=(
         "My change to {s} was turned down because of its first word. What should that word have been?",
         "I am about to record a change in {s}. Which tag opens the line?",

@@ -35,7 +35,7 @@ def asking(question: str) -> tuple[Message, ...]:
 
 
 def _phrasings(fact: Fact) -> tuple[str, ...]:
-    _, others, _ = generic_forms(fact.subject, fact.relation, fact.object)
+    others = generic_forms(fact.subject, fact.relation, fact.object)[2]
     return (
         fact.near,
         f"Quick question: {fact.near}",

@@ -24,7 +24,7 @@ from memory.learning import Lesson, Phrasing
 from memory.types import Episode, Message, SignalSummary, TokenUsage, Turn
 from memory.verdict import Verdict
 
-FORMS: tuple[Form, ...] = ("far", "near", "reverse", "neighbour")
+FORMS: tuple[Form, ...] = ("paraphrase", "far", "near", "reverse", "neighbour")
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 

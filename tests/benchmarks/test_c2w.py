@@ -74,11 +74,9 @@ async def test_one_who_remembers_everything() -> None:
     assert result["cost"]["by_night"]["seconds"]["slope"] == 10
     assert [row["confident"] for row in result["neighbours"]] == [0, 0, 0, 0]
     assert result["unrelated"]["prompts"] == 50 and result["unrelated"]["intrusions"] == 0
-    assert result["seen"] == {
-        "far_questions": 36,
-        "trained_word_for_word": 0,
-        "nearest_trained_overlap": pytest.approx(result["seen"]["nearest_trained_overlap"]),
-    }
+    seen = {form: (one["questions"], one["trained_word_for_word"]) for form, one in result["seen"].items()}
+    assert seen == {"near": (12, 0), "paraphrase": (24, 0), "far": (36, 0)}
+    assert result["scored"] == "paraphrase" and result["by_form"]["far"]["ACC"] == 1
     assert result["options"]["method"] == "night" and result["settings"]["training"]["rank"] == 16
     assert result["versions"]["torch"] and result["machine"]["cores"] >= 1
     assert not any(memory for _, memory in bench.homes.last.asked)
@@ -94,7 +92,7 @@ async def test_one_who_keeps_only_the_last_day() -> None:
     assert result["lost"] == {"right": 4, "not_learned": 8}
     assert result["unrelated"]["intrusions"] == 50
     assert result["cost"]["tokens_per_retained_fact"] == 750
-    assert len(result["wrong"]) == 24
+    assert len(result["wrong"]) == 16
     assert {"question", "expected", "answer"} == set(result["wrong"][0])
 
 

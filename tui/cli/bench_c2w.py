@@ -65,7 +65,7 @@ def c2w(
     plot_file: Path | None,
     keep_home: bool,
 ) -> None:
-    """Teach facts night after night, ask closed-book in far words, measure what stays.
+    """Teach facts night after night, ask closed-book in other words, measure what stays.
 
     Runs the product's own nights on a home of its own. A run that was killed goes on when the same command
     is given again.
@@ -146,6 +146,8 @@ def _show(result: dict[str, Any]) -> None:
         click.echo("  " + " ".join("  . " if value is None else f"{value:.2f}" for value in row))
     for name in ("ACC", "W", "BWT", "FWT", "forgetting", "paraphrase_gap", "reverse_recall"):
         click.echo(f"  {name:<20} {_span(result, name)}")
+    for form, found in result["by_form"].items():
+        click.echo(f"  {form:<20} ACC {found['ACC']:.3f}, W {found['W']:.3f}, {found['questions']} questions")
     change = result["general_nll_change"]
     click.echo(f"  {'general NLL':<20} {'not measured' if change is None else f'{change:+.2%}'}")
     unrelated, neighbours = result["unrelated"], result["neighbours"]
