@@ -26,7 +26,7 @@ from agent.rollback import Rollback, Snapshots
 from agent.runtime import Parts, Runtime
 from agent.sandboxing import sandbox_from
 from agent.serving import Serving
-from agent.sleep.night import Bedroom
+from agent.sleep.bedroom import Bedroom
 from agent.tables import Tables
 from memory.adapters import AdapterRegistry
 from memory.embed import Embedder, MiniLmEmbedder

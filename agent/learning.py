@@ -26,10 +26,11 @@ from agent.learning_calls import (
     RollbackPlan,
 )
 from agent.serving import prove
+from agent.sleep.bedroom import Bedroom
 from agent.sleep.choose import choose
 from agent.sleep.export import export
 from agent.sleep.folder import Chosen, NightFolder, nights
-from agent.sleep.night import Bedroom, Night
+from agent.sleep.night import Night
 from memory.learning import AdapterCard, Lesson, LessonState, Snapshot
 from memory.record import now
 from memory.verdict import GateSignals, Verdict

@@ -44,7 +44,7 @@ from agent.model.relevance import is_talk
 from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sandboxing import limits_from
-from agent.sleep.night import Bedroom
+from agent.sleep.bedroom import Bedroom
 from memory.errors import StoreError
 from memory.types import Episode, Feedback, Message, Outcome, SignalSummary, TokenSignal, now
 from sandbox.base import Sandbox, SandboxError

@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from agent.sleep.folder import Chosen
 from memory.learning import Lesson
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What was chosen, whole."""
+
+    new: list[Lesson]
+    """To be learned."""
+    old: list[Lesson]
+    """In the weights, to be rehearsed."""
+    untaught: list[Lesson]
+    """In the weights, to be taken out."""
+
+    @classmethod
+    def of(cls, chosen: Chosen, known: Iterable[Lesson]) -> Lessons:
+        """Those of them that are still there."""
+        by_id = {lesson.id: lesson for lesson in known}
+
+        def found(ids: Iterable[str]) -> list[Lesson]:
+            return [by_id[i] for i in ids if i in by_id]
+
+        return cls(found(chosen.new), found(chosen.old), found(chosen.untaught))
+
+    @property
+    def all(self) -> list[Lesson]:
+        """Each of them."""
+        return [*self.new, *self.old, *self.untaught]
 
 
 def choose(lessons: Iterable[Lesson], in_weights: Collection[str], most_new: int, tries: int) -> Chosen:

@@ -18,7 +18,8 @@ from agent.learning_calls import NightReport, NightRequest
 from agent.model.catalogue import catalogue
 from agent.model.local import LocalModel
 from agent.runtime import Runtime
-from agent.sleep import night as night_module
+from agent.sleep import train_stage
+from agent.sleep.tonight import Tonight
 from tests.tiny_qwen import build_tiny_qwen
 
 NOTE = "Zoltan Vireo lives in Oakmere."
@@ -45,7 +46,7 @@ async def wake(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(build, "load_model", lambda *_: LocalModel.load(weights, "tiny", context_tokens=4096))
     monkeypatch.setattr(build, "_check_weights", lambda name: None)
     monkeypatch.setattr(build, "base_digest", lambda name: "base-1")
-    monkeypatch.setattr(night_module, "anchor_items", lambda *_, **__: [])
+    monkeypatch.setattr(train_stage, "anchor_items", lambda *_, **__: [])
     awake: list[Runtime] = []
 
     async def make(base: str = "base-1") -> Runtime:
@@ -147,18 +148,18 @@ async def test_a_night_killed_at_a_stage_goes_on_to_the_same_end(
     class Killed(BaseException):
         """As a kill would, it passes every handler."""
 
-    real = night_module.Night._timed
+    real = Tonight.timed
 
     async def dies(self: Any, name: Any, work: Any) -> Any:
         if name == stage:
             raise Killed
         return await real(self, name, work)
 
-    monkeypatch.setattr(night_module.Night, "_timed", dies)
+    monkeypatch.setattr(Tonight, "timed", dies)
     name = await runtime.sleep(NO_EXAM)
     with pytest.raises(Killed):
         await asyncio.shield(runtime._sleeping)  # type: ignore[arg-type]
-    monkeypatch.setattr(night_module.Night, "_timed", real)
+    monkeypatch.setattr(Tonight, "timed", real)
     runtime._sleeping = None
 
     runtime = await wake()
@@ -175,7 +176,7 @@ async def test_a_worker_that_dies_fails_the_night_and_nothing_else(
 ) -> None:
     runtime = await wake()
     await runtime.remember(NOTE)
-    monkeypatch.setattr(night_module, "Training", _Broken)
+    monkeypatch.setattr(train_stage, "Training", _Broken)
     report = await night(runtime)
     assert report.outcome == "error" and "SIGKILL" in report.reason
     assert await serving(runtime) is None
@@ -213,7 +214,7 @@ async def test_a_night_holds_still_while_somebody_works(
     wake: Wake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     held: list[str] = []
-    real = night_module.Training
+    real = train_stage.Training
     monkeypatch.setattr(real, "pause", lambda self: held.append("pause"))
     monkeypatch.setattr(real, "resume", lambda self: held.append("resume"))
     runtime = await wake()
@@ -227,8 +228,8 @@ async def test_a_night_holds_still_while_somebody_works(
     await runtime.drain_sleep()
     assert held[:2] in ([], ["pause", "resume"])
     with runtime.by_day(), runtime.by_day():
-        assert runtime._night is not None and runtime._night._held
-    assert not runtime._night._held
+        assert runtime._night is not None and runtime._night._training._held
+    assert not runtime._night._training._held
 
 
 async def test_only_one_night_at_a_time(wake: Wake) -> None:
