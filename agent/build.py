@@ -21,9 +21,10 @@ from agent.model.base import Model
 from agent.model.catalogue import ModelEntry, check_kind, find, quantization, resolve
 from agent.model.thread import ModelThread
 from agent.model.weights import installed, model_dir
+from agent.parts import Parts
 from agent.pending import Pending
 from agent.rollback import Rollback, Snapshots
-from agent.runtime import Parts, Runtime
+from agent.runtime import Runtime
 from agent.sandboxing import sandbox_from
 from agent.serving import Serving
 from agent.sleep.bedroom import Bedroom

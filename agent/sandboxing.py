@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.config import SandboxSettings
-from sandbox.base import Limits, Sandbox
+from sandbox.base import Limits, Sandbox, SandboxError
 from sandbox.choose import make_sandbox
 
 _MIB = 1024**2
@@ -27,3 +27,21 @@ def limits_from(settings: SandboxSettings) -> Limits:
 def sandbox_from(settings: SandboxSettings, hidden: Sequence[Path] = ()) -> Sandbox:
     """The sandbox of the chosen backend, not yet probed; `hidden` is never shown to a command."""
     return make_sandbox(settings.backend, hidden)
+
+
+class SandboxProbe:
+    """Whether the sandbox can be used here; found out once."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._problem: str | None = None
+
+    async def problem(self) -> str:
+        """Why it cannot be used; empty when it works."""
+        if self._problem is None:
+            try:
+                await self._sandbox.probe()
+                self._problem = ""
+            except SandboxError as error:
+                self._problem = str(error)
+        return self._problem

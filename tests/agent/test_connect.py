@@ -171,7 +171,7 @@ async def test_nobody_waits_for_tasks_that_nobody_will_do(make_runtime: MakeRunt
         await runtime.submit(TaskRequest(text="Sleep.", workspace=str(workspace)))
     await asyncio.sleep(0.1)
     # as the end of an event loop does it
-    runtime._worker.cancel()
+    runtime._tasks._worker.cancel()
     await asyncio.wait_for(runtime.drain(), 30)
 
 
