@@ -27,6 +27,13 @@ class Same:
         return np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (len(texts), 1))
 
 
+class Unlike:
+    """An embedder to which nothing is like the first text."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([[1.0, 0.0], *[[0.0, 1.0]] * (len(texts) - 1)], dtype=np.float32)
+
+
 @pytest.fixture(scope="module")
 def embedder() -> MiniLmEmbedder:
     return MiniLmEmbedder(Path(cache_dir() / "models" / "all-minilm-l6-v2"))
@@ -60,6 +67,18 @@ def test_a_task_is_no_talk(embedder: MiniLmEmbedder, text: str) -> None:
 def test_a_later_message_counts_only_as_a_question(embedder: MiniLmEmbedder) -> None:
     assert not is_talk("Yes, do it.", False, TOOLS, embedder)
     assert is_talk("What is my cat called?", False, TOOLS, embedder)
+
+
+@pytest.mark.parametrize(
+    ("text", "talk"),
+    [
+        ("Use ask_user to learn how old I am.", False),
+        ("First run_shell, then run_python.", False),
+        ("When did she finish school?", True),
+    ],
+)
+def test_a_message_that_names_a_tool_is_no_talk(text: str, talk: bool) -> None:
+    assert is_talk(text, True, TOOLS, Unlike()) == talk
 
 
 def test_without_an_embedder_everything_may_call() -> None:
