@@ -54,9 +54,11 @@ class Asking:
         if not all(question.strip() for question in questions):
             raise UsageError("A question is empty. Say what to answer.")
         self._parts.check_model()
+        self.asked_at = time.monotonic()
         await self._parts.load_model()
         asked = [await self._request(question, memory) for question in questions]
-        ends = await self._parts.model.generate_batch([request for request, _ in asked])
+        with self._by_day():
+            ends = await self._parts.model.generate_batch([request for request, _ in asked])
         return [
             Answer(answer=end.text.strip(), signals=end.signals, tokens=end.usage, recalled=recalled)
             for end, (_, recalled) in zip(ends, asked, strict=True)

@@ -430,6 +430,22 @@ async def test_ask_leaves_no_episode(make_runtime: MakeRuntime, workspace: Path)
     assert await runtime.episodes() == []
 
 
+async def test_questions_of_a_person_hold_a_night_while_the_model_works(
+    make_runtime: MakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = await make_runtime(["Paris.", "Paris.", "Rome."])
+    held: list[int] = []
+    model = runtime._parts.model
+    for name in ("stream", "generate_batch"):
+        real = getattr(model, name)
+        monkeypatch.setattr(
+            model, name, lambda asked, real=real: (held.append(runtime._day_work), real(asked))[1]
+        )
+    await runtime.ask("What is the capital of France?")
+    await runtime.ask_many(("What is the capital of France?", "And of Italy?"))
+    assert held == [1, 1] and runtime._day_work == 0
+
+
 @pytest.mark.parametrize(
     "fields",
     [
