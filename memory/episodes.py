@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memory.embed import Embedder
 from memory.episode_text import embedded_text, searched_text
 from memory.errors import UnknownEpisode
-from memory.hits import Hit, fuse
-from memory.record_store import RecordStore, embedder_of
+from memory.hits import Hit
+from memory.hybrid import QUERY_CHARS, hybrid
+from memory.record_store import RecordStore
 from memory.table import episode_schema
 from memory.types import Episode
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 SCHEMA_VERSION = 1
-# a query of this many characters says all a query can say, and a task may have a million
-_QUERY_CHARS = 2_000
-# below this a vector neighbour is only the least unlike of unlike things
-_FLOOR = 0.25
 
 
 class EpisodeStore(RecordStore[Episode]):
@@ -47,27 +39,12 @@ class EpisodeStore(RecordStore[Episode]):
 
     def search(self, text: str, limit: int = 10) -> builtins.list[Hit]:
         """Best first: by meaning and by words, fused by reciprocal rank (Cormack et al. 2009)."""
-        query = text[:_QUERY_CHARS]
-        if not query.strip() or limit <= 0:
-            return []
-        depth = max(20, limit)
-        by_words = [row["id"] for row in self._table.match(query, depth)]
-        vector = None if self._embedder is None else self._embedder.embed([query])[0]
-        near = {} if vector is None else self._near(vector, depth)
-        by_meaning = [episode_id for episode_id, similarity in near.items() if similarity >= _FLOOR]
-        ranked = fuse([by_meaning, by_words])[:limit]
-        ids = [episode_id for episode_id, _ in ranked]
-        rows = {
-            row["id"]: row for row in self._table.select(["id", "payload", "vector", "embedded"], ids=ids)
-        }
-        hits = []
-        for episode_id, score in ranked:
-            row = rows.get(episode_id)
-            # a row may have been deleted between the two queries
-            if row is not None:
-                similarity = self._similarity(row, vector)
-                hits.append(Hit.of(self._parse(row), score, similarity, query, row["vector"]))
-        return hits
+        query = text[:QUERY_CHARS]
+        found = hybrid(self._table, self._embedder, query, limit, ("payload",))
+        return [
+            Hit.of(self._parse(each.row), each.score, each.similarity, query, each.row["vector"])
+            for each in found
+        ]
 
     def _id(self, record: Episode) -> str:
         return record.id
@@ -89,20 +66,3 @@ class EpisodeStore(RecordStore[Episode]):
             "text": searched_text(record),
             "schema_version": SCHEMA_VERSION,
         }
-
-    def _near(self, vector: NDArray[np.float32], depth: int) -> dict[str, float]:
-        assert self._embedder is not None
-        rows = self._table.nearest(vector, depth, ["id", "embedded"])
-        return {
-            row["id"]: 1.0 - float(row["_distance"])
-            for row in rows
-            if embedder_of(row["embedded"]) == self._embedder.name
-        }
-
-    def _similarity(self, row: Mapping[str, Any], vector: NDArray[np.float32] | None) -> float | None:
-        """Cosine between the query and a row; None when one of them has no vector of this embedder."""
-        if vector is None or row["vector"] is None or self._embedder is None:
-            return None
-        if embedder_of(row["embedded"]) != self._embedder.name:
-            return None
-        return float(sum(a * b for a, b in zip(vector.tolist(), row["vector"], strict=True)))

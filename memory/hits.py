@@ -46,14 +46,19 @@ class Hit:
         vector: Sequence[float] | None,
     ) -> Hit:
         """A hit with its reason worked out."""
-        reasons = []
-        if similarity is not None:
-            reasons.append(f"meaning {similarity:.2f}")
-        shared = shared_words(query, searched_text(episode))
-        if shared:
-            reasons.append("words: " + ", ".join(shared[:5]))
-        reason = "; ".join(reasons) or "words of the same stem"
+        reason = why_found(query, searched_text(episode), similarity)
         return cls(episode, score, reason, similarity, None if vector is None else tuple(vector))
+
+
+def why_found(query: str, text: str, similarity: float | None) -> str:
+    """Why a search found a text, for a person."""
+    reasons = []
+    if similarity is not None:
+        reasons.append(f"meaning {similarity:.2f}")
+    shared = shared_words(query, text)
+    if shared:
+        reasons.append("words: " + ", ".join(shared[:5]))
+    return "; ".join(reasons) or "words of the same stem"
 
 
 def fuse(rankings: Sequence[Sequence[str]]) -> list[tuple[str, float]]:

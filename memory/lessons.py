@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from memory.embed import DIMENSIONS, Embedder
 from memory.errors import UnknownLesson
+from memory.hybrid import embedder_of
 from memory.learning import Lesson
 from memory.record import Record
-from memory.record_store import RecordStore, embedder_of
+from memory.record_store import RecordStore
 from memory.table import SQUEEZED
 
 if TYPE_CHECKING:

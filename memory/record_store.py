@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from memory.embed import DIMENSIONS, Embedder
 from memory.errors import StoreError
+from memory.hybrid import embedder_of
 from memory.record import Record
 from memory.table import Table
 
@@ -284,8 +285,3 @@ class RecordStore(ABC, Generic[R]):
             return self.record.model_validate_json(row["payload"])
         except ValueError as error:
             raise self._table.damaged(f"{self.noun} {row['id']} is not readable") from error
-
-
-def embedder_of(embedded: str | None) -> str | None:
-    """The name of the embedder that made a row's vector."""
-    return embedded.rsplit(":", 1)[0] if embedded else None

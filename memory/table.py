@@ -124,41 +124,63 @@ class Table:
         columns: list[str],
         *,
         ids: Sequence[str] | None = None,
-        equal: Mapping[str, str] | None = None,
+        equal: Mapping[str, str | bool] | None = None,
+        among: Mapping[str, Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows by id or by equal columns, all by default. Values may hold any text."""
-        from lancedb.expr import col, lit
+        """Rows by id, by equal columns, or by columns that hold one of several values; all by default.
+        Values may hold any text."""
+        from lancedb.expr import col
 
-        if ids is not None and not ids:
+        among = {**(among or {}), **({} if ids is None else {"id": ids})}
+        if not all(among.values()):
             return []
         with self._guard():
             query = self._open().search().select(columns).limit(_EVERYTHING)
-            conditions = [col(name) == lit(value) for name, value in (equal or {}).items()]
-            if ids is not None:
-                conditions.append(col("id").isin(list(ids)))
-            if conditions:
-                together = conditions[0]
-                for condition in conditions[1:]:
-                    together = together & condition
-                query = query.where(together)
-            rows: list[dict[str, Any]] = query.to_list()
+            conditions = [col(name).isin(list(values)) for name, values in among.items()]
+            rows: list[dict[str, Any]] = _where(query, equal, conditions).to_list()
             return rows
 
-    def match(self, text: str, limit: int) -> list[dict[str, Any]]:
+    def groups(self, columns: list[str]) -> list[tuple[Any, ...]]:
+        """Each combination of values in these columns, with the number of its rows as the last item."""
+        with self._guard():
+            table = self._open().search().select(columns).limit(_EVERYTHING).to_arrow()
+            counted = table.group_by(columns).aggregate([([], "count_all")])
+            return [(*(row[name] for name in columns), row["count_all"]) for row in counted.to_pylist()]
+
+    def update(self, column: str, value: str | bool, among: str, values: Sequence[str]) -> None:
+        """Give a column this value in the rows where the column `among` has one of these values, in one
+        version."""
+        from lancedb.expr import col
+
+        if not values:
+            return
+        with self._guard():
+            self._open().update(where=col(among).isin(list(values)), values={column: value})
+
+    def match(
+        self, text: str, limit: int, equal: Mapping[str, str | bool] | None = None
+    ) -> list[dict[str, Any]]:
         """Ids of the rows whose text holds any of these words, best BM25 first."""
         from lancedb.query import MatchQuery
 
         with self._guard():
             query = MatchQuery(text, self._text_column)
             found = self._open().search(query, query_type="fts").select(["id", "_score"]).limit(limit)
-            rows: list[dict[str, Any]] = found.to_list()
+            rows: list[dict[str, Any]] = _where(found, equal).to_list()
             return rows
 
-    def nearest(self, vector: Any, limit: int, columns: list[str]) -> list[dict[str, Any]]:
+    def nearest(
+        self,
+        vector: Any,
+        limit: int,
+        columns: list[str],
+        equal: Mapping[str, str | bool] | None = None,
+    ) -> list[dict[str, Any]]:
         """Rows by cosine distance (`_distance`); rows without a vector are left out."""
         with self._guard():
             query = self._open().search(vector, vector_column_name="vector").distance_type("cosine")
-            rows: list[dict[str, Any]] = query.select([*columns, "_distance"]).limit(limit).to_list()
+            found = query.select([*columns, "_distance"]).limit(limit)
+            rows: list[dict[str, Any]] = _where(found, equal).to_list()
             return rows
 
     def count(self) -> int:
@@ -300,6 +322,16 @@ class Table:
                     "Free some space, or choose another home with --home."
                 ) from error
             raise self.damaged(fact) from error
+
+
+def _where(query: Any, equal: Mapping[str, str | bool] | None, conditions: Sequence[Any] = ()) -> Any:
+    """A query narrowed to rows with these values, before anything is ranked."""
+    from lancedb.expr import col, lit
+
+    together = None
+    for condition in (*conditions, *(col(name) == lit(value) for name, value in (equal or {}).items())):
+        together = condition if together is None else together & condition
+    return query if together is None else query.where(together)
 
 
 def _failures() -> tuple[type[Exception], ...]:
