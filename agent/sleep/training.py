@@ -45,19 +45,21 @@ class Training:
         self._on_progress = on_progress
         self._process: asyncio.subprocess.Process | None = None
         self._paused = False
+        self._heard = False
         self._failure = ""
         self._least_free = float("inf")
 
     async def run(self) -> TrainResult:
         """Train to the end; see `train`."""
-        done = _read_result(self._folder)
+        done = self._finished()
         if done is not None:
             return done
         self._write_job()
         while True:
             status = await self._work()
-            done = _read_result(self._folder)
-            if status == 0 and done is not None:
+            # however the worker ended after that: it is all there
+            done = self._finished()
+            if done is not None:
                 return done
             if status == -signal.SIGKILL and self._was_short() and self._halve():
                 continue
@@ -66,7 +68,8 @@ class Training:
     def pause(self) -> None:
         """Stand still until `resume`; the cores are free meanwhile, memory stays taken."""
         self._paused = True
-        self._signal(signal.SIGSTOP)
+        if self._heard:
+            self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Go on."""
@@ -76,6 +79,7 @@ class Training:
     async def _work(self) -> int:
         """One worker, from start to end; returns its exit status."""
         self._failure = ""
+        self._heard = False
         messages = self._folder / "messages.txt"
         with messages.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -90,8 +94,6 @@ class Training:
                 start_new_session=True,
                 limit=1 << 20,
             )
-        if self._paused:
-            self._signal(signal.SIGSTOP)
         try:
             await self._follow()
             return await self._process.wait()
@@ -107,6 +109,12 @@ class Training:
             except ValidationError:
                 # something a library printed
                 continue
+            if not self._heard:
+                # stopped any earlier it would stand still for ever if we were killed: from its first word
+                # on it is woken then
+                self._heard = True
+                if self._paused:
+                    self._signal(signal.SIGSTOP)
             self._least_free = min(self._least_free, psutil.virtual_memory().available)
             if progress.kind == "failed":
                 self._failure = progress.text
@@ -153,12 +161,21 @@ class Training:
         if self._failure:
             return self._failure
         if status == STOPPED:
-            return "Training was stopped from outside. Run the night again to go on."
+            return "Training was stopped from outside; the next night trains anew."
         log = self._folder / "messages.txt"
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = lines[-1] if lines else "it said nothing"
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return f"The training process ended with {how}: {last}. See {log}, and run the night again to go on."
+        return f"The training process ended with {how}: {last}. See {log}; the next night trains anew."
+
+    def _finished(self) -> TrainResult | None:
+        """The result, once it is there."""
+        done = read_result(self._folder)
+        if done is not None:
+            # nobody needs what it would have gone on from any more
+            for path in self._folder.glob("*.safetensors"):
+                path.unlink(missing_ok=True)
+        return done
 
     def _write_job(self) -> None:
         try:
@@ -188,7 +205,8 @@ async def train(
     return await Training(folder, job, items, on_progress).run()
 
 
-def _read_result(folder: Path) -> TrainResult | None:
+def read_result(folder: Path) -> TrainResult | None:
+    """What training in a folder came to; None while it is not over. Raises LearningError."""
     try:
         return TrainResult.model_validate_json((folder / RESULT).read_bytes())
     except FileNotFoundError:

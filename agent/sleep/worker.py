@@ -69,23 +69,25 @@ def _alone(folder: Path) -> Iterator[None]:
 def _train(folder: Path, stop: Callable[[], bool]) -> TrainResult:
     from agent.sleep.train.trainer import Trainer
 
+    if (folder / RESULT).is_file():
+        # another one finished while we waited
+        return TrainResult.model_validate_json((folder / RESULT).read_bytes())
     job = TrainJob.model_validate_json((folder / JOB).read_bytes())
     lines = (folder / ITEMS).read_text(encoding="utf-8").splitlines()
     items = [TrainItem.model_validate_json(line) for line in lines if line]
     splits = int((folder / SPLITS).read_text()) if (folder / SPLITS).is_file() else 1
     result = Trainer(job, items, folder, say, stop, splits=splits).run()
     replace_file(folder / RESULT, result.model_dump_json().encode())
-    # Nobody needs what it went on from any more.
-    for path in folder.glob("*.safetensors"):
-        path.unlink(missing_ok=True)
     return result
 
 
 def work(folder: Path) -> int:
     """Run the job; returns the exit status."""
+    stop = _Stop()
+    # the parent may stop us from here on: we are woken when it dies
+    say(TrainProgress(kind="preparing", text="starting"))
     from agent.sleep.train.trainer import Stopped
 
-    stop = _Stop()
     try:
         with _alone(folder):
             result = _train(folder, stop)

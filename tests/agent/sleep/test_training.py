@@ -33,7 +33,10 @@ from agent.sleep.items import TrainItem, TrainJob
 job, items, folder = map(Path, sys.argv[1:])
 lines = [TrainItem.model_validate_json(line) for line in items.read_text().splitlines()]
 wanted = TrainJob.model_validate_json(job.read_text())
-asyncio.run(training.train(folder, wanted, lines, lambda said: print(said.step, flush=True)))
+one = training.Training(folder, wanted, lines, lambda said: print(said.step, flush=True))
+if PAUSED:
+    one.pause()
+asyncio.run(one.run())
 """
 
 
@@ -180,10 +183,13 @@ async def test_it_can_be_paused(job: TrainJob, tmp_path: Path) -> None:
     assert result.digest
 
 
-async def test_a_worker_whose_parent_is_killed_ends_by_itself(job: TrainJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_worker_whose_parent_is_killed_ends_by_itself(
+    job: TrainJob, tmp_path: Path, paused: bool
+) -> None:
     job = _long(job)
     script = tmp_path / "parent.py"
-    script.write_text(_PARENT)
+    script.write_text(_PARENT.replace("PAUSED", str(paused)))
     (tmp_path / "j").write_text(job.model_dump_json())
     (tmp_path / "i").write_text("\n".join(one.model_dump_json() for one in _hold(job)))
     folder = tmp_path / "run"
@@ -196,9 +202,12 @@ async def test_a_worker_whose_parent_is_killed_ends_by_itself(job: TrainJob, tmp
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert parent.stdout is not None
-    async for line in parent.stdout:
-        if int(line) >= 3:
-            break
+    if paused:
+        await _stopped(folder)
+    else:
+        async for line in parent.stdout:
+            if int(line) >= 3:
+                break
     parent.kill()
     await parent.wait()
     for _ in range(100):
@@ -207,6 +216,31 @@ async def test_a_worker_whose_parent_is_killed_ends_by_itself(job: TrainJob, tmp
         await asyncio.sleep(0.1)
     assert _worker_of(folder) is None
     assert (await train(folder, job, _hold(job))).digest
+
+
+async def _stopped(folder: Path) -> None:
+    """Return once the folder's worker stands still."""
+    async with asyncio.timeout(60):
+        while not _is_stopped(_worker_of(folder)):  # noqa: ASYNC110 - another process tells no event
+            await asyncio.sleep(0.05)
+
+
+def _is_stopped(pid: int | None) -> bool:
+    return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+
+async def test_a_worker_killed_when_all_is_done_has_done_it(job: TrainJob, tmp_path: Path) -> None:
+    def kill(said: TrainProgress) -> None:
+        if said.kind == "checkpoint" and said.step:
+            # the last one, right before the adapter is written
+            while not (tmp_path / "result.json").is_file():
+                os.sched_yield()
+            if (worker := _worker_of(tmp_path)) is not None:
+                os.kill(worker, signal.SIGKILL)
+
+    result = await train(tmp_path, job, facts(1), kill)
+    assert result.digest == adapter_digest(tmp_path / "adapter")
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 async def test_bad_input_is_one_sentence(job: TrainJob, tmp_path: Path) -> None:
