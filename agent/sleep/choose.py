@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -29,6 +30,16 @@ class Lessons:
             return [by_id[i] for i in ids if i in by_id]
 
         return cls(found(chosen.new), found(chosen.old), found(chosen.untaught))
+
+    @property
+    def digest(self) -> str:
+        """Of everything about them that training and the exam look at."""
+        content = hashlib.sha256()
+        for role, lessons in (("new", self.new), ("old", self.old), ("untaught", self.untaught)):
+            for lesson in lessons:
+                said = [phrasing.model_dump_json() for phrasing in lesson.phrasings]
+                content.update(repr((role, lesson.id, lesson.state, lesson.statement, said)).encode())
+        return content.hexdigest()
 
     @property
     def all(self) -> list[Lesson]:

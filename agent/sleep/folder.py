@@ -6,6 +6,7 @@ A stage is finished when its file is there; files are written whole or not at al
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ from pydantic import Field, ValidationError
 from agent.disk import sync, sync_folder, write_all
 from agent.errors import HomeError, LearningError
 from agent.learning_calls import NightReport, NightRequest
-from memory.learning import ExamResult
+from memory.learning import ExamResult, Lesson
 from memory.record import Record
+from memory.verdict import Verdict
 
 _R = TypeVar("_R", bound=Record)
 
@@ -44,6 +46,23 @@ class Chosen(Record):
     """In the weights, to be rehearsed."""
     untaught: tuple[str, ...]
     """In the weights, to be taken out: retired or rejected since."""
+    digest: str = ""
+    """Of the lessons as they were then; a night does not go on with what was changed since."""
+    tries: dict[str, int] = Field(default_factory=dict)
+    """How often each new one had been tried before this night."""
+
+
+class Settled(Record):
+    """What becomes of one episode, written before any of it is kept."""
+
+    episode_id: str
+    """The episode."""
+    turns: int
+    """How many it had; with more it is looked at again."""
+    verdict: Verdict
+    """Its own, after scoring."""
+    lessons: tuple[Lesson, ...]
+    """Made from it, and those that one of them replaces."""
 
 
 class Spent(Record):
@@ -83,6 +102,28 @@ class NightFolder:
         """Settle what is trained."""
         self._write("chosen.json", chosen)
 
+    def choose_again(self) -> None:
+        """Take back the choice, with everything that came of it. Raises LearningError."""
+        try:
+            (self.path / "exam.json").unlink(missing_ok=True)
+            if self.train.is_dir():
+                shutil.rmtree(self.train)
+            # last, so that a crash leaves nothing of it to another choice
+            sync_folder(self.path)
+            (self.path / "chosen.json").unlink(missing_ok=True)
+            sync_folder(self.path)
+        except OSError as error:
+            raise LearningError(f"Cannot begin {self.path} again: {error.strerror}.") from error
+
+    @property
+    def settled(self) -> Settled | None:
+        """Of the latest episode; None while there was none."""
+        return self._read("settled.json", Settled)
+
+    def settle(self, settled: Settled) -> None:
+        """Note what becomes of an episode."""
+        self._write("settled.json", settled)
+
     @property
     def exam(self) -> ExamResult | None:
         """None while no exam was sat."""
@@ -100,6 +141,11 @@ class NightFolder:
     def spend(self, spent: Spent) -> None:
         """Keep what finished stages cost."""
         self._write("spent.json", spent)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has a report, readable or not."""
+        return (self.path / "report.json").exists()
 
     @property
     def report(self) -> NightReport | None:

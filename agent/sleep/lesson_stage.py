@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from agent.events import EpisodeJudged
-from agent.sleep.choose import choose
-from agent.sleep.folder import Chosen
+from agent.sleep.choose import Lessons, choose
+from agent.sleep.folder import Chosen, Settled
 from agent.sleep.making import draft_lessons, phrase, settle_lessons
 from agent.sleep.side_by_side import side_by_side
 from agent.sleep.tonight import Tonight
@@ -23,6 +23,7 @@ async def make_waiting(night: Tonight) -> None:
     """Episodes nobody has scored yet become lessons, a few at a time: a night that was cut off goes on with
     the next ones."""
     room = night.room
+    await _finish_settling(night)
     waiting = await room.episodes.unjudged()
     for begin in range(0, len(waiting), _SIDE_BY_SIDE):
         some = waiting[begin : begin + _SIDE_BY_SIDE]
@@ -38,11 +39,24 @@ async def make_waiting(night: Tonight) -> None:
     night.tell("lessons", "", len(waiting), len(waiting))
 
 
+async def still_chosen(night: Tonight) -> Chosen | None:
+    """What an earlier process chose; None when it did not come to that. What the user changed since, by
+    rejecting a lesson or putting it into other words, is not trained as it was: then it is chosen anew."""
+    chosen = night.folder.chosen
+    if chosen is None:
+        return None
+    if Lessons.of(chosen, await night.room.lessons.all()).digest == chosen.digest:
+        return chosen
+    await asyncio.to_thread(night.folder.choose_again)
+    return None
+
+
 async def settle(night: Tonight) -> Chosen:
     """Choose what is trained, and keep the choice."""
     learning, card = night.room.settings.learning, night.room.serving.card
+    known = await night.room.lessons.all()
     chosen = choose(
-        await night.room.lessons.all(),
+        known,
         card.lessons if card is not None else (),
         learning.lessons_per_night,
         learning.tries,
@@ -50,6 +64,9 @@ async def settle(night: Tonight) -> Chosen:
     if night.distils:
         # a core adapter starts from the base: everything is new to it
         chosen = Chosen(new=(*chosen.old, *chosen.new), old=(), untaught=())
+    lessons = Lessons.of(chosen, known)
+    tries = {lesson.id: lesson.tries for lesson in lessons.new}
+    chosen = chosen.model_copy(update={"digest": lessons.digest, "tries": tries})
     night.folder.choose(chosen)
     return chosen
 
@@ -64,10 +81,31 @@ def _drafts_of(night: Tonight, episodes: Sequence[Episode]) -> list[list[Lesson]
 async def _settle_episode(night: Tonight, episode: Episode, drafts: Sequence[Lesson]) -> None:
     room, known = night.room, await night.room.lessons.all()
     made = await asyncio.to_thread(settle_lessons, episode, drafts, known, room.embedder)
-    for lesson in made.lessons:
-        await room.lessons.keep(lesson)
-    await room.bus.publish(EpisodeJudged(episode_id=episode.id, verdict=made.verdict))
-    await room.episodes.keep(episode.id)
+    settled = Settled(
+        episode_id=episode.id, turns=len(episode.turns), verdict=made.verdict, lessons=made.lessons
+    )
+    # a night killed half-way would take its own lessons for ones that were there before
+    night.folder.settle(settled)
+    await _keep(night, settled)
+
+
+async def _finish_settling(night: Tonight) -> None:
+    """Keep what a night that was killed had not kept yet."""
+    settled = night.folder.settled
+    for episode in await night.room.episodes.unjudged():
+        if settled and (episode.id, len(episode.turns)) == (settled.episode_id, settled.turns):
+            await _keep(night, settled)
+
+
+async def _keep(night: Tonight, settled: Settled) -> None:
+    room = night.room
+    there = {lesson.id for lesson in await room.lessons.all()}
+    for lesson in settled.lessons:
+        # what is there already the user may have decided about since
+        if lesson.id not in there or lesson.state == "retired":
+            await room.lessons.keep(lesson)
+    await room.bus.publish(EpisodeJudged(episode_id=settled.episode_id, verdict=settled.verdict))
+    await room.episodes.keep(settled.episode_id)
 
 
 def _phrase_again(night: Tonight, lesson: Lesson) -> Lesson:

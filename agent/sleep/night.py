@@ -94,7 +94,7 @@ class Night:
         night = self._tonight
         await night.borrow()
         night.go_on()
-        chosen = night.folder.chosen
+        chosen = await lesson_stage.still_chosen(night)
         if chosen is None:
             await night.timed("lessons", lambda: lesson_stage.make_waiting(night))
             chosen = await lesson_stage.settle(night)
@@ -108,7 +108,7 @@ class Night:
         if not exam.passed:
             await promotion.count_tries(night, exam, lessons)
             return "failed", "; ".join(exam.reasons) or "the exam was not passed"
-        self._learned = promotion.learned_tonight(card, lessons)
+        self._learned = promotion.learned(card, lessons)
         await night.timed("promote", lambda: promotion.promote(night, card))
         await promotion.count_tries(night, exam, lessons)
         return "promoted", ""

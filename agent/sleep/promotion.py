@@ -19,24 +19,29 @@ from memory.learning import AdapterCard, ExamResult
 log = logging.getLogger(__name__)
 
 
+def adapter_id(night: str) -> str:
+    """The id of the adapter that a night makes."""
+    return night.replace("ni_", "ad_")
+
+
 def make_card(
     night: Tonight, trained: TrainResult, exam: ExamResult, folder: Path, lessons: Lessons
 ) -> AdapterCard:
     """What the adapter in `folder` is."""
     room = night.room
     parent = None if night.starts_fresh else room.serving.card
-    learned = {result.lesson_id for result in exam.lessons if result.outcome == "learned"}
+    good = {result.lesson_id for result in exam.lessons if result.outcome == "learned"}
     lost = {result.lesson_id for result in exam.lessons if result.outcome != "learned"}
     kept = {lesson.id for lesson in lessons.old} - lost
     ever = {lesson.id for lesson in lessons.all} | set(parent.trained if parent else ())
     return AdapterCard(
-        id=night.id.replace("ni_", "ad_"),
+        id=adapter_id(night.id),
         kind="core" if night.distils else "night",
         parent=parent.id if parent is not None else None,
         base=room.base_name,
         base_digest=room.base_digest,
         night=night.id,
-        lessons=tuple(sorted(learned | kept)),
+        lessons=tuple(sorted(good | kept)),
         trained=tuple(sorted(ever)),
         settings=train_settings(room.base, room.settings.training, night.request.method).model_dump(),
         seed=night.seed,
@@ -81,14 +86,18 @@ async def promote(night: Tonight, card: AdapterCard) -> None:
     await room.bus.publish(AdapterActivated(adapter=card.id, digest=digest, why="promotion"))
 
 
-def learned_tonight(card: AdapterCard, lessons: Lessons) -> tuple[str, ...]:
+def learned(card: AdapterCard, lessons: Lessons) -> tuple[str, ...]:
     """Ids of the lessons that are in an adapter's weights and were not before."""
     return tuple(sorted({lesson.id for lesson in lessons.new} & set(card.lessons)))
 
 
 async def count_tries(night: Tonight, exam: ExamResult, lessons: Lessons) -> None:
     """Lessons that were tried and not learned are tried again, but not for ever."""
-    learned = {result.lesson_id for result in exam.lessons if result.outcome == "learned" and exam.passed}
+    good = {result.lesson_id for result in exam.lessons if result.outcome == "learned" and exam.passed}
+    chosen = night.folder.chosen
+    before = chosen.tries if chosen is not None else {}
     for lesson in lessons.new:
-        if lesson.id not in learned:
-            await night.room.lessons.keep(lesson.model_copy(update={"tries": lesson.tries + 1}))
+        # counted from what was before this night: one that was killed here counts only once
+        tries = before.get(lesson.id, lesson.tries) + 1
+        if lesson.id not in good and lesson.tries != tries:
+            await night.room.lessons.keep(lesson.model_copy(update={"tries": tries}))

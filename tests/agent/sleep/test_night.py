@@ -138,29 +138,33 @@ async def test_a_stopped_night_leaves_everything_and_goes_on_later(wake: Wake) -
     assert (await night(runtime)).outcome == "promoted"
 
 
-@pytest.mark.parametrize("stage", ["lessons", "train", "exam", "promote"])
-async def test_a_night_killed_at_a_stage_goes_on_to_the_same_end(
-    wake: Wake, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    runtime = await wake()
-    await runtime.remember(NOTE)
+class Killed(BaseException):
+    """As a kill would, it passes every handler."""
 
-    class Killed(BaseException):
-        """As a kill would, it passes every handler."""
 
-    real = Tonight.timed
+async def killed_before(runtime: Runtime, stage: str) -> str:
+    """Begin a night that is cut off before a stage; returns its id."""
 
     async def dies(self: Any, name: Any, work: Any) -> Any:
         if name == stage:
             raise Killed
         return await real(self, name, work)
 
-    monkeypatch.setattr(Tonight, "timed", dies)
-    name = await runtime.sleep(NO_EXAM)
-    with pytest.raises(Killed):
-        await asyncio.shield(runtime._sleeping)  # type: ignore[arg-type]
-    monkeypatch.setattr(Tonight, "timed", real)
+    real = Tonight.timed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tonight, "timed", dies)
+        name = await runtime.sleep(NO_EXAM)
+        with pytest.raises(Killed):
+            await asyncio.shield(runtime._sleeping)  # type: ignore[arg-type]
     runtime._sleeping = None
+    return name
+
+
+@pytest.mark.parametrize("stage", ["lessons", "train", "exam", "promote"])
+async def test_a_night_killed_at_a_stage_goes_on_to_the_same_end(wake: Wake, stage: str) -> None:
+    runtime = await wake()
+    await runtime.remember(NOTE)
+    name = await killed_before(runtime, stage)
 
     runtime = await wake()
     assert await serving(runtime) is None
@@ -169,6 +173,17 @@ async def test_a_night_killed_at_a_stage_goes_on_to_the_same_end(
     report = await runtime.report(name)
     assert report.outcome == "promoted", report.reason
     assert len(await runtime.lessons()) == 1
+
+
+async def test_what_was_rejected_since_is_not_learned_by_a_night_that_goes_on(wake: Wake) -> None:
+    runtime = await wake()
+    await runtime.remember(NOTE)
+    name = await killed_before(runtime, "exam")
+    [lesson] = await runtime.lessons()
+    await runtime.review((lesson.id,), approve=False)
+    report = await night(runtime)
+    assert (report.night, report.outcome) == (name, "nothing")
+    assert await serving(runtime) is None and await runtime.adapters() == []
 
 
 async def test_a_worker_that_dies_fails_the_night_and_nothing_else(
