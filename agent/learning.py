@@ -26,6 +26,7 @@ from agent.learning_calls import (
     RollbackPlan,
 )
 from agent.serving import prove
+from agent.sleep import cut_off
 from agent.sleep.bedroom import Bedroom
 from agent.sleep.choose import choose
 from agent.sleep.export import export
@@ -54,12 +55,16 @@ class Learning:
             raise UsageError(
                 f"Night {self._night.id} is running. Wait for it, or end it with `nightschool sleep --stop`."
             )
-        folder = self._unfinished() or NightFolder(self._room.nights, _new_id("ni"))
+        folder = cut_off.unfinished(self._room) or NightFolder(self._room.nights, _new_id("ni"))
         begun = folder.begun
         self._night = Night(self._room, folder, begun.request if begun else request)
         self._night.hold(self._day_work > 0)
         self._sleeping = asyncio.create_task(self._night.run())
         return self._night.id
+
+    async def recover_nights(self) -> None:
+        """Have nights that a killed process had finished say so."""
+        await cut_off.report_promoted(self._room)
 
     @contextlib.contextmanager
     def by_day(self) -> Iterator[None]:
@@ -103,7 +108,7 @@ class Learning:
 
     async def anything_to_learn(self) -> bool:
         """Whether a night would have work: something to learn or to take out, or one that was cut off."""
-        if self._unfinished() is not None:
+        if cut_off.unfinished(self._room) is not None:
             return True
         chosen = self._choice(await self._room.lessons.all())
         if chosen.new or chosen.untaught:
@@ -333,20 +338,6 @@ class Learning:
             raise UsageError(
                 f"A night is running, so you cannot {what} now. `nightschool sleep --stop` ends it."
             )
-
-    def _unfinished(self) -> NightFolder | None:
-        """The newest night, if it was cut off and can go on; older ones and those of another base are
-        left as they are."""
-        known = nights(self._room.nights)
-        if not known:
-            return None
-        folder = NightFolder(self._room.nights, known[-1])
-        begun, card = folder.begun, self._room.serving.card
-        if folder.report is not None or begun is None or begun.base_digest != self._room.base_digest:
-            return None
-        if begun.serving != (card.id if card else None):
-            return None  # what it was to go on from no longer serves
-        return folder
 
     def _card_of(self, night: str) -> NightReport | None:
         try:

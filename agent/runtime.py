@@ -204,3 +204,4 @@ class Runtime(Learning):
                 )
             )
         await self._archive.catch_up()
+        await self.recover_nights()

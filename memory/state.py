@@ -79,6 +79,14 @@ class State:
                 )
             )
 
+    def was_promoted(self, adapter: str) -> bool:
+        """Whether a night ever made this adapter the serving one."""
+        from memory.state_tables import promotions
+
+        with self._transaction() as connection:
+            found = connection.execute(promotions.select().where(promotions.c.adapter == adapter))
+            return found.first() is not None
+
     def activate(self, adapter: str | None, digest: str) -> None:
         """Move the active pointer; None is the base model alone."""
         with self._transaction() as connection:

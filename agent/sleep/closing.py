@@ -34,7 +34,8 @@ async def close(
         outcome=outcome,
         reason=reason,
         started_at=begun.started_at if begun else now(),
-        seconds=night.seconds,
+        # what an earlier process spent is only known of the stages it finished
+        seconds=max(night.seconds, sum(night.stages.values())),
         stages={stage: round(seconds, 2) for stage, seconds in night.stages.items()},
         learned=learned,
         exam=card.exam if card is not None else None,

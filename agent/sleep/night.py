@@ -12,7 +12,7 @@ import asyncio
 from agent.errors import LearningError, ModelError
 from agent.events import NightOutcome, NightStarted
 from agent.learning_calls import NightReport, NightRequest
-from agent.sleep import closing, exam_stage, lesson_stage, promotion
+from agent.sleep import closing, cut_off, exam_stage, lesson_stage, promotion
 from agent.sleep.bedroom import Bedroom
 from agent.sleep.borrowed import NightStopped
 from agent.sleep.choose import Lessons
@@ -54,6 +54,8 @@ class Night:
         try:
             resumed = folder.begun is not None
             if not resumed:
+                await cut_off.report_promoted(self._tonight.room)
+                await cut_off.report_passed_by(self._tonight.room)
                 folder.begin(self._beginning())
             await self._tonight.room.bus.publish(NightStarted(night=self.id, resumed=resumed))
             outcome, reason = await self._in_time()

@@ -186,6 +186,19 @@ async def test_what_was_rejected_since_is_not_learned_by_a_night_that_goes_on(wa
     assert await serving(runtime) is None and await runtime.adapters() == []
 
 
+async def test_a_night_that_can_no_longer_go_on_says_so_when_another_begins(wake: Wake) -> None:
+    runtime = await wake()
+    await runtime.remember(NOTE)
+    name = await killed_before(runtime, "train")
+    runtime = await wake(base="base-2")
+    [lesson] = await runtime.lessons()
+    await runtime.review((lesson.id,), approve=False)
+    assert (await night(runtime)).outcome == "nothing"
+    passed_by, _ = sorted(await runtime.reports(), key=lambda report: report.started_at)
+    assert (passed_by.night, passed_by.outcome) == (name, "stopped")
+    assert "cut off" in passed_by.reason
+
+
 async def test_a_worker_that_dies_fails_the_night_and_nothing_else(
     wake: Wake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
