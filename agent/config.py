@@ -94,6 +94,8 @@ class MemorySettings(_Section):
     """Sentence embedder, a catalogue name."""
     recall_tokens: int = Field(default=400, ge=0)
     """Tokens for recalled episodes in a task's prompt; 0 recalls nothing."""
+    file_mb: int = Field(default=8, ge=1)
+    """MiB of text that knowledge keeps of one file."""
 
 
 class LearningSettings(_Section):
@@ -103,7 +105,7 @@ class LearningSettings(_Section):
     """Least score of an episode that changes weights."""
     lessons_per_night: int = Field(default=50, ge=1)
     """Most new lessons of one night; the rest waits for the next."""
-    phrasings: int = Field(default=10, ge=2)
+    phrasings: int = Field(default=12, ge=2)
     """Ways to ask for each lesson that are trained."""
     tries: int = Field(default=3, ge=1)
     """Nights a lesson is tried before it is left to retrieval."""

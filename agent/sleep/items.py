@@ -75,8 +75,10 @@ class TrainSettings(Record):
     l2_weight: float = 1e-3
     """Factor of the squared distance of the LoRA tensors from the last promoted adapter's."""
     stop_probability: float = 0.8
-    """An answer token counts as known, and is masked, once its probability is above this; a lesson whose
-    tokens all are is left out of the next pass."""
+    """An answer token is masked once its probability is above this."""
+    rest_probability: float = 0.6
+    """An item counts as known, and rests for some passes, once all its answer tokens are above this. Enough
+    for greedy recall; higher, and items to which the teacher gives a second wording would never rest."""
     teacher_top: int = 32
     """Teacher log-probabilities kept for each position."""
     clip: float = 1.0
@@ -128,7 +130,7 @@ class TrainProgress(Record):
     tokens_per_second: float = 0.0
     """Over the latest steps."""
     known: int = 0
-    """New lessons whose every answer token is above `stop_probability`."""
+    """New lessons all of whose items are known."""
     lessons: int = 0
     """New lessons."""
     text: str = ""
@@ -153,7 +155,7 @@ class TrainResult(Record):
     loss: tuple[tuple[int, float], ...]
     """Loss curve: (step, mean loss of the step), thinned to some hundred points."""
     known: tuple[str, ...]
-    """New lessons whose every answer token was above `stop_probability` when last looked at."""
+    """New lessons all of whose items were known when last looked at."""
     left_out: tuple[str, ...] = ()
     """Ids of items that do not fit the context."""
     teacher_tokens: int = 0

@@ -29,6 +29,8 @@ __all__ = ["phrasings", "unknown_items"]
 
 _TOOLS_SHARE = 1 / 3
 _EMPTY_FOLDER = "The working folder is empty."
+# questions in reverse that are trained, besides one with a gap
+_BACKWARD = 3
 # questions to train that must be left before one is set aside for the exam
 _LEAST_TRAINED = 3
 
@@ -46,7 +48,7 @@ def phrasings(
     forward = [one.text for one in asked]
     backward: list[str] = []
     if _has_reverse(candidate):
-        found = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, 6, seed)
+        found = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, samples, seed)
         backward = [one.text for one in found]
     exam = _exam(model, candidate, forward, backward, source, seed)
     kept = {phrasing.question for phrasing in exam}
@@ -140,7 +142,7 @@ def _forms(candidate: Candidate, forward: Sequence[str], source: random.Random) 
 def _reverse(candidate: Candidate, backward: Sequence[str], source: random.Random) -> list[Phrasing]:
     if not _has_reverse(candidate):
         return []
-    made = [_reverse_question(candidate, text) for text in backward[:2]]
+    made = [_reverse_question(candidate, text) for text in backward[:_BACKWARD]]
     made.append(_reverse_question(candidate, _reverse_gap(candidate, source.choice(_REVERSES))))
     return made
 

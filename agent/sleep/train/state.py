@@ -34,8 +34,10 @@ class Standing(BaseModel):
     """No step is to come."""
     known: dict[str, bool] = {}
     """By item id: whether every answer token was above the threshold when last looked at."""
-    resting: list[str] = []
-    """Lessons left out of this pass."""
+    resting: dict[str, int] = {}
+    """Items left out of this pass, by id: for how many passes, this one included."""
+    streaks: dict[str, int] = {}
+    """By item id: how often it was found known in a row."""
     cursors: dict[str, tuple[int, float]] = {}
     """Of the feeds at the beginning of this pass: items drawn, tokens owed."""
     waiting: list[str] = []

@@ -36,6 +36,8 @@ from agent.sleep.train.student import Student
 from memory.adapter_files import adapter_digest
 
 _STORE_BYTES = 4 << 30
+# Rehearsal of a pass in which much rests, against one in which nothing does, for each token of new items.
+_MOST_REHEARSAL = 2.0
 # A lesson to be un-taught counts as done when no answer position is further than this from the base, nats.
 _UNTAUGHT = 0.1
 
@@ -224,10 +226,11 @@ class Trainer:
     def _plan(self) -> list[list[Encoded]]:
         """The steps of the current pass."""
         standing = self._standing
-        resting = set(standing.resting)
-        active = [item for item in self._new if item.lesson not in resting]
+        active = [item for item in self._new if item.item.id not in standing.resting]
         order = [active[index] for index in shuffled(active, self._job.seed, standing.turn)]
         beside = shares(self._recipe, self._kept)
+        # what is old needs as much rehearsal where half of the new rests
+        beside["rehearsal"] *= min(_MOST_REHEARSAL, self._new_tokens / sum(len(item.own) for item in active))
         feeds = {name: Budget(self._kept[name], self._orders[name], share) for name, share in beside.items()}
         for name, feed in feeds.items():
             feed.cursor, feed.debt = standing.cursors.get(name, (0, 0.0))
@@ -260,33 +263,54 @@ class Trainer:
 
     def _all_known(self) -> bool:
         """Whether training may end early; else decide what rests in the next pass."""
-        standing = self._standing
         if not self._recipe.early_stop:
             return False
-        everything = {item.lesson for item in self._new}
-        known = self._known()
-        if known == everything and standing.turn >= 2:
+        if self._standing.turn >= 2 and self._unknown() == 0:
             # Each item was seen before the steps that came after it: look again, at all of them.
             for seen in self._objective.look(self._prepare(self._new, "looking at new lessons")):
                 self._note(seen)
-            known = self._known()
-            if known == everything:
+            if self._unknown() == 0:
                 return True
-        # What is known rests for one pass and is then looked at again, so that it does not decay.
-        resting = known - set(standing.resting)
-        standing.resting = [] if resting == everything else sorted(resting)
+        self._rest()
         return False
 
     def _known(self) -> set[str]:
+        """New lessons all of whose items are known."""
         unknown = {item.lesson for item in self._new if not self._standing.known.get(item.item.id, False)}
         return {item.lesson for item in self._new} - unknown
+
+    def _unknown(self) -> int:
+        """How many new items are not known yet."""
+        return sum(not self._standing.known.get(item.item.id, False) for item in self._new)
+
+    def _rest(self) -> None:
+        """An item that is known rests, for one pass longer each time it is found known again: it is looked at
+        so that it does not decay, but less and less often. In the last pass nothing rests."""
+        standing = self._standing
+        if standing.turn == self._settings.passes - 1:
+            standing.resting = {}
+            return
+        resting: dict[str, int] = {}
+        for item in self._new:
+            name = item.item.id
+            if not standing.known.get(name, False):
+                standing.streaks.pop(name, None)
+                continue
+            left = standing.resting.get(name, 0)
+            if not left:
+                left = standing.streaks[name] = standing.streaks.get(name, 0) + 1
+            else:
+                left -= 1
+            if left:
+                resting[name] = left
+        standing.resting = resting if len(resting) < len(self._new) else {}
 
     def _note(self, seen: Seen) -> None:
         item = seen.prepared.encoded.item
         self._standing.known[item.id] = (
             seen.divergence < _UNTAUGHT
             if item.role == "unteach"
-            else seen.probability > self._settings.stop_probability
+            else seen.probability > self._settings.rest_probability
         )
 
     # Steps.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from agent.errors import LearningError
 from agent.sleep.items import TrainItem, TrainJob, TrainProgress, TrainResult
 from agent.sleep.train import state, trainer
-from agent.sleep.train.step import Objective
+from agent.sleep.train.step import Objective, Seen
 from agent.sleep.train.trainer import Stopped, Trainer
 from tests.agent.sleep.conftest import TOOL, facts, item
 
@@ -217,19 +216,24 @@ def test_an_adapter_of_another_shape_is_carried_on_in_its_shape(job: TrainJob, t
     assert {min(value.shape) for value in made._parameters.values()} == {4}
 
 
-def test_known_lessons_rest_and_are_looked_at_again(job: TrainJob, tmp_path: Path) -> None:
-    turns: list[tuple[int, list[str]]] = []
+def test_what_is_known_rests_longer_each_time_and_is_looked_at_again(job: TrainJob, tmp_path: Path) -> None:
+    trained: list[set[str]] = []
 
     class Watched(Trainer):
         def _plan(self) -> Any:
-            turns.append((self._standing.turn, list(self._standing.resting)))
-            return super()._plan()
+            plan = super()._plan()
+            trained.append({one.item.id for step in plan for one in step})
+            return plan
 
-    long = item("long", "Say it all.", "the quick brown fox reads the other file", lesson="long")
-    Watched(job, [*facts(2), long], tmp_path, lambda said: None).run()
-    rests = [resting for _, resting in turns]
-    assert any("n0" in resting for resting in rests)
-    assert not any("n0" in one and "n0" in other for one, other in itertools.pairwise(rests))
+        def _note(self, seen: Seen) -> None:
+            name = seen.prepared.encoded.item.id
+            self._standing.known[name] = name == easy.id
+
+    easy = facts(1)[0]
+    hard = item("hard", "Say it all.", "the quick brown fox reads the other file", lesson="hard")
+    Watched(job, [easy, hard], tmp_path, lambda said: None).run()
+    assert all(hard.id in items for items in trained) and len(trained) == job.settings.passes
+    assert [number for number, items in enumerate(trained) if easy.id in items][:4] == [0, 2, 5, 9]
 
 
 def test_it_saves_often_enough(job: TrainJob, tmp_path: Path) -> None:
