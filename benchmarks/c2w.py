@@ -53,9 +53,8 @@ _OVERHEAD_PER_FACT = 2_000
 """Of which generated and teacher tokens, assumed before the first night has shown it."""
 _CHUNK = 64
 _TALK_STEPS = 4
-# about one answer in a hundred of the untrained 0.5B model goes round in circles, and up to the usual 1024
-# tokens it held up the 63 others of its batch for minutes
-_ANSWER_TOKENS = 192
+# who knows says so in the first sentence; one that talks on would hold up the others of its batch
+_ANSWER_TOKENS = 64
 _POLL_SECONDS = 60.0
 _SAY_SECONDS = 20.0
 
