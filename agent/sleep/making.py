@@ -73,7 +73,10 @@ def settle_lessons(
             made += replaced
         made.append(lesson)
     own = [lesson for lesson in made if lesson.episode_id == episode.id and lesson.state != "retired"]
-    return Made(verdict=_overall(_first(episode), own), lessons=tuple(made))
+    nothing = (
+        "It says only what is known already." if drafts else "Nothing was found in it that could be taught."
+    )
+    return Made(verdict=_overall(_first(episode), own, nothing), lessons=tuple(made))
 
 
 def phrase(model: Model, lesson: Lesson, specs: Sequence[ToolSpec], count: int, seed: int) -> Lesson:
@@ -154,12 +157,11 @@ def _weigh(lesson: Lesson, against: Sequence[Contradiction]) -> tuple[Lesson, li
     return lesson.model_copy(update={"contradicts": named, "state": "pending", "verdict": verdict}), []
 
 
-def _overall(first: Verdict, lessons: Sequence[Lesson]) -> Verdict:
-    """The episode's verdict: its best lesson's."""
+def _overall(first: Verdict, lessons: Sequence[Lesson], nothing: str) -> Verdict:
+    """The episode's verdict: its best lesson's; `nothing` says why there is none."""
     if not lessons:
-        why = "Nothing was found in it that could be taught."
         return first.model_copy(
-            update={"kind": "remember", "stage": "scored", "reasons": (why, *first.reasons), "at": now()}
+            update={"kind": "remember", "stage": "scored", "reasons": (nothing, *first.reasons), "at": now()}
         )
     best = max(lessons, key=lambda lesson: (lesson.state in ("approved", "pending"), lesson.verdict.score))
     return best.verdict.model_copy(update={"stage": "scored", "by": first.by, "at": now()})
