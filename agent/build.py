@@ -15,7 +15,9 @@ from agent.errors import ModelError, WeightsMissing
 from agent.forget import Forget, ForgetWork
 from agent.home import Home, OwnerLock
 from agent.journal import Journal
+from agent.knowledge_log import KnowledgeLog
 from agent.lesson_book import LessonBook
+from agent.library import Library
 from agent.model import manifest
 from agent.model.base import Model
 from agent.model.catalogue import ModelEntry, check_kind, find, quantization, resolve
@@ -30,10 +32,12 @@ from agent.serving import Serving
 from agent.sleep.bedroom import Bedroom
 from agent.tables import Tables
 from memory.adapters import AdapterRegistry
+from memory.chunks import ChunkStore
 from memory.embed import Embedder, MiniLmEmbedder
 from memory.episodes import EpisodeStore
 from memory.lessons import LessonStore
 from memory.state import State
+from memory.texts import TextStore
 from sandbox.policy import default_policy
 from skills.registry import builtin_registry
 
@@ -45,7 +49,9 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     bus = Bus(journal)
     embedder = load_embedder(settings)
     store, lessons = EpisodeStore(home.lancedb, embedder), LessonStore(home.lancedb, embedder)
-    tables = Tables(journal, store, lessons)
+    chunks, texts = ChunkStore(home.lancedb, embedder), TextStore(home.knowledge)
+    knowledge = KnowledgeLog(journal, texts, chunks)
+    tables = Tables(journal, store, lessons, knowledge)
     state, adapters = State(home.state), AdapterRegistry(home.adapters)
     rollback = Rollback(
         home.root / "config.toml", journal, state, adapters, tables, bus.deliver_from_anywhere
@@ -104,6 +110,9 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
                 serving=serving,
                 embedder=embedder,
                 specs=registry.specs(),
+            ),
+            library=Library(
+                home.root, knowledge, texts, chunks, settings.memory.file_mb, bus.deliver_from_anywhere
             ),
             forgetter=Forget(forgetter),
             on_close=lock.release,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from memory.knowledge import Version
 from memory.learning import Lesson
 from memory.types import (
     EpisodeKind,
@@ -276,6 +277,17 @@ class Forgotten(_Event):
     """Adapters taken out of service because they descend from them."""
 
 
+class KnowledgeChanged(_Event):
+    """Documents were read, or taken out of what is known now. What they say is in the text store, named by
+    each version."""
+
+    kind: Literal["knowledge_changed"] = "knowledge_changed"
+    kept: tuple[Version, ...] = ()
+    """New versions, each the current one of its document from here on."""
+    removed: tuple[str, ...] = ()
+    """Ids of documents that are known no more; their versions are kept."""
+
+
 class Progress(_Event):
     """Something long is under way (passing)."""
 
@@ -332,6 +344,7 @@ DurableEvent = (
     | SnapshotTaken
     | RolledBack
     | Forgotten
+    | KnowledgeChanged
 )
 PassingEvent = TokenGenerated | Progress | NightProgress
 Event = Annotated[DurableEvent | PassingEvent, Field(discriminator="kind")]

@@ -34,6 +34,7 @@ class Home:
         self.preimages = root / "preimages"
         self.workspaces = root / "workspaces"
         self.logs = root / "logs"
+        self.knowledge = root / "knowledge"
         self.adapters = root / "adapters"
         self.nights = root / "nights"
         self.sleep_cache = root / "sleep_cache"

@@ -123,6 +123,12 @@ class Journal:
             return dict(self._index.view.lessons)
 
     @property
+    def knowledge_seqs(self) -> list[int]:
+        """The events that changed what is known, oldest first."""
+        with self._lock:
+            return list(self._index.view.knowledge)
+
+    @property
     def damage(self) -> tuple[Damage, ...]:
         """Everything found unreadable so far, in the order it was found."""
         return tuple(self._damage)

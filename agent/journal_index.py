@@ -16,8 +16,13 @@ from typing import NamedTuple
 from agent.history import History, Range
 from agent.journal_line import Head
 
-_ACCEPTED, _FINISHED, _LESSON, _OTHER = range(4)
-_KINDS = {"task_accepted": _ACCEPTED, "run_finished": _FINISHED, "lesson_kept": _LESSON}
+_ACCEPTED, _FINISHED, _LESSON, _KNOWLEDGE, _OTHER = range(5)
+_KINDS = {
+    "task_accepted": _ACCEPTED,
+    "run_finished": _FINISHED,
+    "lesson_kept": _LESSON,
+    "knowledge_changed": _KNOWLEDGE,
+}
 
 
 class Place(NamedTuple):
@@ -33,7 +38,7 @@ class Place(NamedTuple):
 
 @dataclass
 class View:
-    """Episodes and lessons as some set of positions makes them."""
+    """Episodes, lessons and knowledge as some set of positions makes them."""
 
     episodes: dict[str, array[int]] = field(default_factory=dict)
     """For each episode the sequence numbers of its events, oldest first."""
@@ -43,11 +48,15 @@ class View:
     """For each lesson its newest event."""
     unfinished: dict[str, int] = field(default_factory=dict)
     """Episodes whose last accepted message has no end, with that message's event."""
+    knowledge: array[int] = field(default_factory=lambda: array("Q"))
+    """The events that changed what is known, oldest first."""
 
     def add(self, seq: int, episode: str | None, lesson: str | None, kind: int) -> None:
         """Take in the next event."""
         if lesson is not None:
             self.lessons[lesson] = seq
+        if kind == _KNOWLEDGE:
+            self.knowledge.append(seq)
         if episode is None:
             return
         self.episodes.setdefault(episode, array("Q")).append(seq)

@@ -13,6 +13,7 @@ from agent.config import Settings
 from agent.events import Progress
 from agent.forget import Forget
 from agent.home import Home
+from agent.library import Library
 from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sleep.bedroom import Bedroom
@@ -39,6 +40,8 @@ class Parts:
     """The chain of approvers for one task."""
     bedroom: Bedroom
     """What nights work with."""
+    library: Library
+    """The documents."""
     forgetter: Forget
     """Forgets for good."""
     on_close: Callable[[], None]

@@ -18,6 +18,7 @@ from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.endings import Endings
 from agent.errors import UsageError
 from agent.events import EpisodeStarted, EpisodeUndone, Event, FeedbackGiven, RunFinished, TaskAccepted
+from agent.knowing import Knowing
 from agent.learning import Learning
 from agent.parts import Parts
 from agent.sandboxing import SandboxProbe
@@ -30,11 +31,12 @@ from memory.types import Episode, Feedback, Message
 _CHARS_PER_TOKEN = 8
 
 
-class Runtime(Learning):
+class Runtime(Learning, Knowing):
     """Night School, running."""
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.bedroom, parts.forgetter)
+        Learning.__init__(self, parts.bedroom, parts.forgetter)
+        Knowing.__init__(self, parts.library, parts.bus)
         self._parts = parts
         self._bus = parts.bus
         self._archive = parts.archive
@@ -170,19 +172,21 @@ class Runtime(Learning):
     @property
     def idle_seconds(self) -> float:
         """Since the latest task or question ended; 0 while anything runs."""
-        if len(self._tasks) or self.night_runs:
+        if len(self._tasks) or self.night_runs or self.adds:
             return 0.0
         return time.monotonic() - max(self._tasks.ended_at, self._asking.asked_at)
 
     async def interrupt_all(self) -> None:
         """Stop everything that runs or waits, a night included."""
+        self.stop_adding()
         await self._tasks.interrupt_all()
         await self.stop_sleep()
 
     async def drain(self) -> None:
-        """Wait until no task is running or waiting, and no night."""
+        """Wait until no task is running or waiting, no night, and nothing is being added."""
         await self._tasks.drain()
         await self.drain_sleep()
+        await self.drain_adding()
 
     async def close(self) -> None:
         await self.drain()

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from agent.episode_log import catch_up, fold, folded
 from agent.journal import Journal
+from agent.knowledge_log import KnowledgeLog
 from agent.lesson_log import follow_lessons, lessons
 from memory.episodes import EpisodeStore
 from memory.errors import StoreError
@@ -14,26 +15,32 @@ from memory.lessons import LessonStore
 
 
 class Tables:
-    """Episodes and lessons of one home. Every method may be repeated; all raise StoreError."""
+    """Episodes, lessons and knowledge of one home. Every method may be repeated; all raise StoreError."""
 
-    def __init__(self, journal: Journal, episodes: EpisodeStore, lessons: LessonStore) -> None:
+    def __init__(
+        self, journal: Journal, episodes: EpisodeStore, lessons: LessonStore, knowledge: KnowledgeLog
+    ) -> None:
         self._journal = journal
         self._episodes = episodes
         self._lessons = lessons
+        self._knowledge = knowledge
 
     def follow(self, skip: Collection[str] = ()) -> None:
         """Make the tables hold exactly what counts in the journal; `skip` names running episodes."""
         catch_up(self._journal, self._episodes, skip=skip)
         follow_lessons(self._journal, self._lessons)
+        self._knowledge.follow()
 
     def embed_missing(self) -> None:
         """Make the vectors that rows lack."""
         self._episodes.embed_missing()
         self._lessons.embed_missing()
+        self._knowledge.embed_missing()
 
     def rebuild(self) -> int:
-        """Make both tables anew from the journal; returns how many episodes there are."""
+        """Make all tables anew from the journal; returns how many episodes there are."""
         self._lessons.rebuild(lessons(self._journal))
+        self._knowledge.rebuild()
         return self._episodes.rebuild(folded(self._journal))
 
     def purge(

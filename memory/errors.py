@@ -19,5 +19,9 @@ class UnknownLesson(StoreError):
     """No lesson has this id, or several begin with it. The message names what was asked for."""
 
 
+class UnknownDocument(StoreError):
+    """No document has this id or path, or several do. The message names what was asked for."""
+
+
 class UnknownSnapshot(StoreError):
     """No snapshot has this id or name, or several do. The message names what was asked for."""

@@ -21,14 +21,17 @@ from agent.events import (
 from agent.forget import ForgetWork
 from agent.home import Home
 from agent.journal import Journal
+from agent.knowledge_log import KnowledgeLog
 from agent.rollback import Rollback
 from agent.tables import Tables
 from memory.adapter_files import adapter_digest
 from memory.adapters import AdapterRegistry
+from memory.chunks import ChunkStore
 from memory.episodes import EpisodeStore
 from memory.learning import AdapterCard, Asked, ExamResult, Lesson, LessonResult, Phrasing, Rate
 from memory.lessons import LessonStore
 from memory.state import State
+from memory.texts import TextStore
 from memory.types import Message, Step
 from memory.verdict import Verdict
 from tests.memory.conftest import FakeEmbedder
@@ -58,7 +61,10 @@ class KeptHome:
         self.registry = AdapterRegistry(self.home.adapters)
         self.episodes = EpisodeStore(self.home.lancedb, embedder)
         self.lessons = LessonStore(self.home.lancedb, embedder)
-        self.tables = Tables(self.journal, self.episodes, self.lessons)
+        self.texts = TextStore(self.home.knowledge)
+        self.chunks = ChunkStore(self.home.lancedb, embedder)
+        self.knowledge = KnowledgeLog(self.journal, self.texts, self.chunks)
+        self.tables = Tables(self.journal, self.episodes, self.lessons, self.knowledge)
         self.rollback = Rollback(self.home.settings, self.journal, self.state, self.registry, self.tables)
         self.forgetting = ForgetWork(self.home, self.journal, self.state, self.registry, self.tables)
 

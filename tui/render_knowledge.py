@@ -1,0 +1,86 @@
+"""Knowledge for a person: documents, versions, passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tui.wording import clean
+
+if TYPE_CHECKING:
+    from agent.knowledge_calls import KnownDocument
+    from memory.knowledge import Document, KnowledgeHit
+
+_LINES = 6
+
+
+def document_table(documents: Sequence[Document]) -> RenderableType:
+    """One line a document."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("document", "domain", "kind", "versions", "added"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "versions" else "left")
+    table.add_column("path", overflow="fold")
+    for document in documents:
+        newest = document.newest
+        table.add_row(
+            document.id,
+            document.domain,
+            newest.kind,
+            str(len(document.versions)),
+            f"{newest.at.astimezone():%Y-%m-%d %H:%M}",
+            clean(_home_short(document.path)),
+        )
+    return table
+
+
+def document_head(shown: KnownDocument) -> list[RenderableType]:
+    """What a document is and which versions there are."""
+    document = shown.document
+    lines: list[RenderableType] = [
+        Text(clean(document.path), style="bold"),
+        Text(
+            f"{document.id}, {shown.version.kind}, domain {document.domain}"
+            + (", removed" if document.removed else ""),
+            style="dim",
+        ),
+    ]
+    for number, version in enumerate(document.versions, start=1):
+        mark = "→" if number == shown.number else " "
+        note = f", left out {version.left_out}" if version.left_out else ""
+        lines.append(
+            Text(
+                f"{mark} version {number}, {version.at.astimezone():%Y-%m-%d %H:%M}, {version.size:,} bytes, "
+                f"sha256 {version.digest[:12]}{note}",
+                style="dim",
+            )
+        )
+    return [*lines, Text("")]
+
+
+def passages(hits: Sequence[KnowledgeHit], query: str) -> list[RenderableType]:
+    """What a search found, with source, version and reason."""
+    shown: list[RenderableType] = []
+    for hit in hits:
+        chunk = hit.chunk
+        place = ", ".join(part for part in (chunk.place, chunk.heading) if part)
+        head = Text(clean(_home_short(chunk.path)), style="bold")
+        head.append(f"  {clean(place)}" if place else "", style="not bold")
+        if not hit.current:
+            head.append("  (past version)", style="not bold dim")
+        lines = clean(chunk.text).split("\n")
+        body = Text("\n".join(f"    {line}" for line in lines[:_LINES]))
+        if len(lines) > _LINES:
+            body.append("\n    …", style="dim")
+        why = f"  {hit.reason}; {chunk.domain}, {chunk.document}, added {chunk.at.astimezone():%Y-%m-%d}"
+        shown += [head, Text(clean(why), style="dim"), body, Text("")]
+    return shown[:-1]
+
+
+def _home_short(path: str) -> str:
+    home = str(Path.home())
+    return f"~{path[len(home) :]}" if path.startswith(f"{home}/") and home != "/" else path
