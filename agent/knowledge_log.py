@@ -77,7 +77,6 @@ class KnowledgeLog:
             documents = self.documents()
             if not documents and not self._chunks.exists:
                 return
-            self._chunks.set_current(())
             versions = [version for found in documents.values() for version in found.versions]
             with ReadingProcess() as process:
                 self._chunks.rebuild(

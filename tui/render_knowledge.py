@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from tui.wording import clean
+from tui.wording import clean, plural
 
 if TYPE_CHECKING:
     from agent.knowledge_calls import KnownDocument
@@ -19,23 +18,18 @@ if TYPE_CHECKING:
 _LINES = 6
 
 
-def document_table(documents: Sequence[Document]) -> RenderableType:
-    """One line a document."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("document", "domain", "kind", "versions", "added"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "versions" else "left")
-    table.add_column("path", overflow="fold")
+def document_lines(documents: Sequence[Document]) -> list[RenderableType]:
+    """One line a document, whole, so that a script can take its path."""
+    widest = max(len(document.domain) for document in documents)
+    lines: list[RenderableType] = []
     for document in documents:
-        newest = document.newest
-        table.add_row(
-            document.id,
-            document.domain,
-            newest.kind,
-            str(len(document.versions)),
-            f"{newest.at.astimezone():%Y-%m-%d %H:%M}",
-            clean(_home_short(document.path)),
-        )
-    return table
+        newest, count = document.newest, len(document.versions)
+        line = Text(f"{document.id}  ", style="dim")
+        line.append(f"{document.domain:<{widest}}  {newest.kind:<8}  ", style="not dim")
+        line.append(f"{newest.at.astimezone():%Y-%m-%d %H:%M}  {plural(count, 'version'):<10}  ")
+        line.append(clean(document.path), style="not dim")
+        lines.append(line)
+    return lines
 
 
 def document_head(shown: KnownDocument) -> list[RenderableType]:

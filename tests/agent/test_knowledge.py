@@ -16,6 +16,7 @@ from agent.errors import HomeError, UsageError
 from agent.knowledge_calls import FileRead, KnowledgeAdded
 from agent.library import Library, Stopped
 from agent.reading.process import ReadingProcess
+from memory.errors import StoreError
 from tests.agent.kept_home import KeptHome
 from tests.agent.reading.samples import write_pdf, write_sparse
 from tests.memory.conftest import FakeEmbedder
@@ -224,6 +225,19 @@ def test_the_table_is_made_again_from_journal_and_texts(kept: KeptHome, data: Pa
     some = kept.chunks._table.select(["id"])[0]["id"]
     kept.chunks._table.delete([some])
     kept = kept.reopen()
+    assert everything(kept) == before
+
+
+def test_a_damaged_table_is_named_and_rebuilt(kept: KeptHome, data: Path) -> None:
+    library(kept).add((str(data),), "general")
+    before = everything(kept)
+    for path in (kept.home.lancedb / "chunks.lance").rglob("*.lance"):
+        path.write_bytes(b"damage")
+    kept.close()
+    kept = KeptHome(kept.root, kept.embedder)
+    with pytest.raises(StoreError, match="episodes rebuild"):
+        kept.tables.follow()
+    kept.tables.rebuild()
     assert everything(kept) == before
 
 

@@ -80,9 +80,9 @@ def list_documents(cli: Cli, domain: str | None, as_json: bool) -> None:
         for document in found:
             print_json(_brief(document))
     elif found:
-        from tui.render_knowledge import document_table
+        from tui.render_knowledge import document_lines
 
-        _print(document_table(found))
+        _print(document_lines(found))
     else:
         click.echo("Nothing is known yet. `nightschool knowledge add --data PATH` adds files and folders.")
 
@@ -182,10 +182,12 @@ def _print_added(done: KnowledgeAdded) -> None:
             click.echo(f"nightschool: {file.path}: {file.reason}", err=True)
         elif file.left_out:
             click.echo(f"{file.path}: left out {file.left_out}.")
+    if done.files and all(file.state == "failed" for file in done.files):
+        return
     counts = _counts(done)
     said = [f"{counts[state]} {state}" for state in ("added", "changed", "unchanged", "failed")]
     click.echo(
-        f"{', '.join(each for each in said if not each.startswith('0 ')) or 'Nothing to add'}"
+        f"{', '.join(each for each in said if not each.startswith('0 ')) or 'Nothing to read'}"
         f" in {done.domain}; {counts['chunks']} new chunks."
     )
     if done.left_out:
@@ -235,10 +237,10 @@ def _with_runtime(cli: Cli, work: Callable[[RuntimeCalls], Awaitable[_T]]) -> _T
     return asyncio.run(opened())
 
 
-def _print(renderables: Any) -> None:
+def _print(lines: Sequence[Any]) -> None:
     from rich.console import Console
 
-    # a pipe has no width; 80 columns would cut what a script greps for
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    for renderable in renderables if isinstance(renderables, Sequence) else [renderables]:
-        console.print(renderable)
+    console = Console(highlight=False)
+    for line in lines:
+        # never broken by us: a path is to be found by grep and taken by the mouse
+        console.print(line, soft_wrap=True)
