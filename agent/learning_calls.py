@@ -118,6 +118,8 @@ class RollbackPlan(Record):
     """Lessons."""
     lessons_back: tuple[str, ...]
     """Lessons."""
+    documents_change: int
+    """Documents of which another version, or none, will be known."""
     adapter_now: str | None
     """In service now."""
     adapter_then: str | None

@@ -12,13 +12,14 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.disk import replace_file, sync_folder
 from agent.errors import HomeError, UsageError
 from agent.events import Event, RolledBack, SnapshotTaken
 from agent.journal import Journal
+from agent.knowledge_log import fold
 from agent.learning_calls import RollbackPlan
 from agent.tables import Tables
 from memory.adapters import AdapterRegistry
@@ -102,10 +103,18 @@ class Rollback:
                 episodes_back=tuple(name for name in there.newest if name not in here.newest),
                 lessons_lost=tuple(name for name in here.lessons if name not in there.lessons),
                 lessons_back=tuple(name for name in there.lessons if name not in here.lessons),
+                documents_change=self._documents_change(here.knowledge, there.knowledge),
                 adapter_now=self._state.active,
                 adapter_then=snapshot.adapter,
                 settings_change=snapshot.settings != self._read_settings(),
             )
+
+    def _documents_change(self, here: Sequence[int], there: Sequence[int]) -> int:
+        """How many documents differ between what these events leave."""
+        if here == there:
+            return 0
+        now_, then = (fold(self._journal.read_at(seqs)) for seqs in (here, there))
+        return sum(now_.get(name) != then.get(name) for name in {*now_, *then})
 
     def rollback(self, wanted: str) -> RollbackPlan:
         """Go back to a snapshot; returns what changed, with the snapshot that undoes it."""

@@ -18,7 +18,18 @@ from tui.cli.main import nightschool
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("agent", "memory", "skills", "sandbox", "tui", "benchmarks")
-HEAVY = ("torch", "transformers", "peft", "lancedb", "textual", "xgrammar", "pyarrow", "huggingface_hub")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "lancedb",
+    "textual",
+    "xgrammar",
+    "pyarrow",
+    "huggingface_hub",
+    "llama_index",
+    "pypdf",
+)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

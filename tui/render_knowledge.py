@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
+from memory.hits import shared_words
 from tui.wording import clean, plural
 
 if TYPE_CHECKING:
@@ -66,13 +67,23 @@ def passages(hits: Sequence[KnowledgeHit], query: str) -> list[RenderableType]:
         head.append(f"  {clean(place)}" if place else "", style="not bold")
         if not hit.current:
             head.append("  (past version)", style="not bold dim")
-        lines = clean(chunk.text).split("\n")
-        body = Text("\n".join(f"    {line}" for line in lines[:_LINES]))
-        if len(lines) > _LINES:
-            body.append("\n    …", style="dim")
+        body = Text("\n".join(f"    {line}" for line in _best_lines(clean(chunk.text).split("\n"), query)))
         why = f"  {hit.reason}; {chunk.domain}, {chunk.document}, added {chunk.at.astimezone():%Y-%m-%d}"
         shown += [head, Text(clean(why), style="dim"), body, Text("")]
     return shown[:-1]
+
+
+def _best_lines(lines: list[str], query: str) -> list[str]:
+    """As many lines as are shown of a passage: those with most words of the query."""
+    last = max(0, len(lines) - _LINES)
+    # of equals the first
+    start = max(range(last + 1), key=lambda at: (_shared(lines[at : at + _LINES], query), -at))
+    shown = lines[start : start + _LINES]
+    return [*(["…"] if start else []), *shown, *(["…"] if start < last else [])]
+
+
+def _shared(lines: list[str], query: str) -> int:
+    return len(shared_words(query, "\n".join(lines)))
 
 
 def _home_short(path: str) -> str:

@@ -28,6 +28,10 @@ figcaption form h1 h2 h3 h4 h5 h6
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
 
 
+# stands before a heading's level until the page is read, for a line of text may begin with # as well
+_HEADING_MARK = "\x02"
+
+
 class TextReader(BaseReader):
     """A text file, or its first `limit` bytes up to a whole line. `left_out` in the metadata says what was
     not read."""
@@ -110,25 +114,30 @@ class _Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._pieces: list[str] = []
         self._silent: list[str] = []
-        self._kept = 0
+        self._laid_out = 0
 
     @property
     def text(self) -> str:
-        lines = (" ".join(line.split()) for line in "".join(self._pieces).splitlines())
+        lines = (_as_markdown(" ".join(line.split())) for line in "".join(self._pieces).split("\n"))
         return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "body":
+            # the end of the head may be left out
+            self._silent.clear()
+        self._laid_out += tag == "pre"
         if tag in _SILENT:
             self._silent.append(tag)
         elif not self._silent and tag in _BLOCKS:
             heading = re.fullmatch(r"h([1-6])", tag)
-            self._pieces.append(f"\n\n{'#' * int(heading[1])} " if heading else "\n")
+            self._pieces.append(f"\n\n{_HEADING_MARK}{heading[1]} " if heading else "\n")
             if tag == "li":
                 self._pieces.append("- ")
         elif not self._silent and tag in ("td", "th"):
             self._pieces.append(" | ")
 
     def handle_endtag(self, tag: str) -> None:
+        self._laid_out -= tag == "pre" and self._laid_out > 0
         if tag in self._silent:
             # a page may forget to close what is inside
             del self._silent[self._silent.index(tag) :]
@@ -137,7 +146,15 @@ class _Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
-            self._pieces.append(data.replace("\n", " "))
+            text = data.replace(_HEADING_MARK, "")
+            self._pieces.append(text if self._laid_out else text.replace("\n", " "))
+
+
+def _as_markdown(line: str) -> str:
+    if line.startswith(_HEADING_MARK):
+        level, _, title = line[1:].partition(" ")
+        return f"{'#' * int(level)} {title}" if title else ""
+    return f"\\{line}" if line.startswith("#") else line
 
 
 def _without_surrogates(text: str) -> str:

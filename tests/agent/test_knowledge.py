@@ -259,6 +259,7 @@ def test_a_rollback_takes_knowledge_along_and_back_again(kept: KeptHome, data: P
     library(kept).add((str(data),), "general")
     library(kept).remove(("owl.md",), str(data), None)
     after = everything(kept)
+    assert kept.rollback.plan(snapshot.id).documents_change == 2
     done = kept.rollback.rollback(snapshot.id)
     assert everything(kept) == before
     assert done.undo is not None

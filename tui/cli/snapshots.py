@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.output import FAILED, Cli, confirm, json_option, print_json, yes_option
+from tui.wording import plural
 
 if TYPE_CHECKING:
     from agent.calls import RuntimeCalls
@@ -107,6 +108,8 @@ def _describe(plan: RollbackPlan) -> str:
             lines.append(f"  {len(gone)} {what} go: {', '.join(gone[:5])}{' …' if len(gone) > 5 else ''}")
         if back:
             lines.append(f"  {len(back)} {what} come back")
+    if plan.documents_change:
+        lines.append(f"  {plural(plan.documents_change, 'document')} of knowledge change")
     if plan.settings_change:
         lines.append("  settings go back to what they were")
     if plan.snapshot.purged:

@@ -51,14 +51,17 @@ def test_markdown_comes_in_sections_with_their_headings_and_lines(tmp_path: Path
 def test_html_keeps_what_a_person_reads(tmp_path: Path) -> None:
     found = reading(
         tmp_path / "a.html",
-        "<html><head><title>T</title><style>p{}</style></head><body><nav>Menu</nav><h1>Owls &amp; night</h1>"
+        "<html><head><title>T</title><style>p{}</style><body><nav>Menu</nav><h1>Owls &amp; night</h1>"
         "<p>They <b>see</b>\nwell.<script>evil()</script></p><ul><li>barn</li><li>tawny</li></ul>"
-        "<table><tr><th>name</th><td>3</td></tr></table></body></html>",
+        "<table><tr><th>name</th><td>3</td></tr></table>"
+        "<pre># no heading\nmake owls</pre></body></html>",
     )
     text = found.text.parts[0].text
     assert "# Owls & night" in text and "They see well." in text and "- barn" in text and "| name | 3" in text
     assert not any(word in text for word in ("Menu", "evil", "p{}"))
-    assert found.pieces[0].heading == "Owls & night" and found.pieces[0].first_line is None
+    assert "\\# no heading\nmake owls" in text
+    assert {piece.heading for piece in found.pieces} == {"Owls & night"}
+    assert found.pieces[0].first_line is None
 
 
 def test_a_pdf_comes_page_by_page(tmp_path: Path) -> None:
