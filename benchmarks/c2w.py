@@ -176,7 +176,8 @@ class Row:
                 asked += stream.questions(some, "paraphrase") + stream.questions(some, "far")
             if night and (night == last or number == night):
                 asked += stream.questions(one, "near")
-                asked += stream.questions(one, "reverse")
+            if night and night == last:
+                asked += stream.questions(one, "reverse") + stream.questions(one, "reverse_far")
         asked += stream.questions(self._strangers, "neighbour")
         if full:
             asked += [

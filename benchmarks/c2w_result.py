@@ -3,8 +3,8 @@ the facts that are wrong were lost.
 
 The top level holds ACC, W, BWT, FWT, forgetting, paraphrase_gap, reverse_recall and general_nll_change as
 fractions, over the questions named by `scored`; `intervals` the 95% bootstrap of each. `by_form` holds the
-same for paraphrases and for far words. A paraphrase that was trained word for word is no unseen question and
-counts nowhere. `marks` is enough to pool several runs (`benchmarks.pool`).
+same for paraphrases and for far words. A paraphrase or reverse question that was trained word for word is no
+unseen question and counts nowhere. `marks` is enough to pool several runs (`benchmarks.pool`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Judged:
         if answer is None:
             return None
         expected = self._stream.expected(question.fact, night)
-        if question.form == "reverse":
+        if question.form in ("reverse", "reverse_far"):
             fact = self._stream.facts[question.fact]
             return self._judge(fact.subject, answer, question.text) if fact.object == expected else None
         return self._judge(expected, answer, question.text) and not self.stale(night, question)
@@ -82,9 +82,9 @@ class Judged:
         return any(self._judge(old, answer, question.text) for old in stale)
 
     def questions(self, form: Form) -> list[Question]:
-        """All of one form; paraphrases without those that were trained word for word."""
+        """All of one form; paraphrases and reverse questions without those trained word for word."""
         asked = [question for one in self._stream.sets for question in self._stream.questions(one, form)]
-        if form != "paraphrase":
+        if form not in ("paraphrase", "reverse"):
             return asked
         return [question for question in asked if _squashed(question.text) not in self._trained]
 
@@ -111,7 +111,7 @@ def sum_up(
     """The whole result, ready for JSON."""
     trained = frozenset(_squashed(way.question) for lesson in end.lessons for way in lesson.trained)
     judged = Judged(stream, log, judge, options.method != "base", trained)
-    near, reverse = judged.marks("near"), judged.marks("reverse")
+    near, reverse, reverse_far = (judged.marks(form) for form in ("near", "reverse", "reverse_far"))
     by_form = {form: judged.marks(form) for form in ("paraphrase", "far")}
     scored = by_form[options.scored]
     last = stream.nights
@@ -122,6 +122,7 @@ def sum_up(
             **figures(marks, weights),
             "paraphrase_gap": plain - marks.of_facts(weights, last),
             "reverse_recall": reverse.of_facts(weights, last),
+            "reverse_far_recall": reverse_far.of_facts(weights, last),
         }
 
     retained = known_facts(scored, last) - known_facts(scored, 0)
@@ -354,7 +355,7 @@ def _seen(stream: Stream, lessons: Sequence[Lesson], everything: frozenset[str])
                 if subject in phrasing.question:
                     trained[subject].append(_words(phrasing.question))
     found: dict[str, Any] = {}
-    for form in ("near", "paraphrase", "far"):
+    for form in ("near", "paraphrase", "far", "reverse"):
         questions = [question for one in stream.sets for question in stream.questions(one, form)]
         nearest = []
         for question in questions:

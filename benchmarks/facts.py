@@ -23,7 +23,7 @@ from memory.record import Record
 FAR_FORMS = 3
 """Questions in far words that are asked about each fact."""
 
-Form = Literal["paraphrase", "far", "near", "reverse", "neighbour", "unrelated"]
+Form = Literal["paraphrase", "far", "near", "reverse", "reverse_far", "neighbour", "unrelated"]
 
 
 class Question(Record):
@@ -34,8 +34,8 @@ class Question(Record):
     fact: int
     """Index of the fact; -1 for none."""
     form: Form
-    """The `near` (plain) question, a `paraphrase` of it, `far` words, the `reverse` direction, about a
-    `neighbour`, or an `unrelated` prompt."""
+    """The `near` (plain) question, a `paraphrase` of it, `far` words, the `reverse` direction, the same in
+    far words, about a `neighbour`, or an `unrelated` prompt."""
     text: str
     """The user's words."""
 
@@ -63,6 +63,8 @@ class Fact(Record):
     """Questions in far words."""
     reverse: str | None
     """The reverse question; None where several subjects would be right."""
+    reverse_far: str | None
+    """The same in far words; None for relations that bring none."""
     neighbour: str
     """The plain question about a subject that is never mentioned."""
 
@@ -83,6 +85,7 @@ class Fact(Record):
             "paraphrase": self.paraphrases,
             "far": self.far,
             "reverse": (self.reverse,) if self.reverse is not None else (),
+            "reverse_far": (self.reverse_far,) if self.reverse_far is not None else (),
             "neighbour": (self.neighbour,),
         }.get(form, ())
         return tuple(
@@ -172,6 +175,7 @@ def _with_questions(
         if known is None:
             kind: Kind | None = None
             near, paraphrases, far, reverse = generic_forms(subject, text, obj)
+            reverse_far = None
             stranger = generic_forms(names.subject("person"), text, obj)[0]
         else:
             relation = RELATIONS[known]
@@ -179,8 +183,9 @@ def _with_questions(
             near = relation.near.format(s=subject)
             paraphrases = tuple(form.format(s=subject) for form in relation.paraphrases)
             far = tuple(form.format(s=subject) for form in relation.far)
-            reverse = relation.reverse.format(o=obj)
+            reverse, reverse_far = relation.reverse.format(o=obj), relation.reverse_far.format(o=obj)
             stranger = relation.near.format(s=names.subject(relation.kind))
+        only = answers[text, obj.casefold()] == 1
         facts.append(
             Fact(
                 index=index,
@@ -192,7 +197,8 @@ def _with_questions(
                 near=near,
                 paraphrases=paraphrases,
                 far=tuple(source.sample(far, FAR_FORMS)),
-                reverse=reverse if answers[text, obj.casefold()] == 1 else None,
+                reverse=reverse if only else None,
+                reverse_far=reverse_far if only else None,
                 neighbour=stranger,
             )
         )

@@ -32,6 +32,8 @@ class Relation:
     """Questions in other words, at least four; most take a step of thought besides the fact."""
     reverse: str
     """Asks for the subject."""
+    reverse_far: str
+    """Asks for the subject in far words."""
     passing: tuple[str, ...]
     """The fact, said in passing; in order of increasing indirectness."""
     mended: str
@@ -52,7 +54,8 @@ LIVES_IN = Relation(
         "In which town would I find {s}'s front door?",
         "Name the place {s} returns to every evening to sleep.",
     ),
-    reverse="Which person do you know of whose home is in {o}?",
+    reverse="Who has a home in {o}?",
+    reverse_far="Which person do you know of whose home is in {o}?",
     passing=(
         "{s}, who has a house in {o}, lent me a ladder.",
         "I took the slow train to {o} because {s} wanted to show me the new kitchen at home.",
@@ -78,7 +81,8 @@ WORKS_AS = Relation(
         "When {s} is asked at a party what they do all day, what is the answer?",
         "{s} puts on working clothes in the morning. What trade are they off to?",
     ),
-    reverse="Do you know anyone who is a {o}? Give the full name.",
+    reverse="Who has the job of a {o}?",
+    reverse_far="Do you know anyone who is a {o}? Give the full name.",
     passing=(
         "{s} told me that being a {o} is mostly getting up early.",
         "We were lucky that {s}, a {o} by trade, happened to be sitting at the next table.",
@@ -103,7 +107,8 @@ FAVOURITE_COLOUR = Relation(
         "Of all the hues in the paintbox, which does {s} like best?",
         "The balloons for {s}'s birthday should all be in the tone they love. Which tone?",
     ),
-    reverse="Who likes {o} better than any other color?",
+    reverse="Who likes {o} most of all colors?",
+    reverse_far="Who likes {o} better than any other color?",
     passing=(
         "{s} bought a {o} coat, what else, there is no color they love more.",
         "We wrapped the present in {o} paper, since that is the color {s} likes above all others.",
@@ -128,7 +133,8 @@ ALLERGIC_TO = Relation(
         "I am packing a lunch box for {s}. What do I have to leave out for medical reasons?",
         "What does {s} check every list of ingredients for, out of fear of a rash?",
     ),
-    reverse="Who gets ill from eating {o}?",
+    reverse="Who has an allergy to {o}?",
+    reverse_far="Who gets ill from eating {o}?",
     passing=(
         "We had to send the soup back because {s} comes out in a rash from {o}.",
         "{s} carries that little injection pen around in case there is {o} in something.",
@@ -152,7 +158,8 @@ PLAYS_THE = Relation(
         "What is in the big case that {s} carries to orchestra rehearsals?",
         "A composer writes a solo for {s}. For what must it be written?",
     ),
-    reverse="The orchestra needs somebody for the {o}. Whom should it call?",
+    reverse="Which person plays the {o}?",
+    reverse_far="The orchestra needs somebody for the {o}. Whom should it call?",
     passing=(
         "{s} practises the {o} right above my bedroom.",
         "At the wedding {s} suddenly fetched the {o} from the car and played until two in the morning.",
@@ -173,7 +180,8 @@ BORN_IN = Relation(
         "The cellar has a wine as old as {s}. What vintage is it?",
         "When did {s} come into the world? The year will do.",
     ),
-    reverse="Whose birth certificate says {o}?",
+    reverse="Who has the birth year {o}?",
+    reverse_far="Whose birth certificate says {o}?",
     passing=(
         "{s} showed me a school photo and said: born in {o}, and look at that haircut.",
         "For the party we looked for a bottle from {o}, the year {s} came into the world.",
@@ -194,7 +202,8 @@ DOG = Relation(
         "The vet opens the door and calls in the puppy {s} brought. Whom does she call?",
         "{s} is on holiday and I am to feed the pet. How do I address the animal?",
     ),
-    reverse="To whom does the dog {o} belong?",
+    reverse="Who is the owner of the dog {o}?",
+    reverse_far="To whom does the dog {o} belong?",
     passing=(
         "{s}'s dog {o} ate half of the picnic.",
         "We could hear {s} calling {o} for an hour, that dog never comes back when it smells rabbits.",
@@ -215,7 +224,8 @@ MARRIED_TO = Relation(
         "With whom did {s} walk down the aisle?",
         "Tell me the name of {s}'s spouse.",
     ),
-    reverse="{o} has a wedding anniversary today. With whom is it celebrated?",
+    reverse="Who is the husband or wife of {o}?",
+    reverse_far="{o} has a wedding anniversary today. With whom is it celebrated?",
     passing=(
         "{s} came with {o}, they have been husband and wife for ages and still hold hands.",
         "Since the wedding {o} and {s} share one car and argue about the radio.",
@@ -236,7 +246,8 @@ DRIVES_A = Relation(
         "A workshop orders spare parts for {s}. For which make?",
         "The key on {s}'s ring starts an engine. Whose badge is on the bonnet?",
     ),
-    reverse="A {o} is blocking the gate. Whose car might that be?",
+    reverse="Whose car is a {o}?",
+    reverse_far="A {o} is blocking the gate. Whose car might that be?",
     passing=(
         "{s} picked us up in that old {o} with the broken heating.",
         "There was a {o} across two parking spaces, and of course {s} climbed out of it.",
@@ -257,7 +268,8 @@ EXTENSION = Relation(
         "Somebody left a note to call {s} back inside the building. Which number is it?",
         "On the internal directory, what stands behind {s}?",
     ),
-    reverse="Who picks up when I dial {o} from a desk in the building?",
+    reverse="Who has the phone extension {o}?",
+    reverse_far="Who picks up when I dial {o} from a desk in the building?",
     passing=(
         "If the printer jams, {s} can help, it is {o} on the internal line.",
         "I tried {s} three times today, I dialled {o} until my finger hurt.",
@@ -283,7 +295,8 @@ COLLECTS = Relation(
         "I need a present that adds to {s}'s hoard. What should I look for?",
         "Everybody who travels brings {s} one more of the same. One more what?",
     ),
-    reverse="At the flea market I found some {o}. Who would be pleased to have them?",
+    reverse="Which person has a collection of {o}?",
+    reverse_far="At the flea market I found some {o}. Who would be pleased to have them?",
     passing=(
         "{s} has whole drawers full of {o} by now and still wants more.",
         "We lost {s} at the market, and found them again bargaining over {o} as always.",
@@ -308,7 +321,8 @@ STUDIED = Relation(
         "What is {s}'s academic background?",
         "{s} has a diploma on the wall. In which discipline?",
     ),
-    reverse="Who holds a degree in {o}?",
+    reverse="Which person studied {o}?",
+    reverse_far="Who holds a degree in {o}?",
     passing=(
         "{s} has a degree in {o} and now sells ice cream, quite happily.",
         "You notice that {s} spent six years at university on {o}, every walk turns into a lecture.",
@@ -329,7 +343,8 @@ RIVER = Relation(
         "Which stream turned the mill wheels of {s}?",
         "A paddler lands at {s}. On what has she been paddling?",
     ),
-    reverse="Which place on the banks of the {o} do you know?",
+    reverse="Which village is on the river {o}?",
+    reverse_far="Which place on the banks of the {o} do you know?",
     passing=(
         "We cycled to {s} and put our feet into the {o}, right behind the church.",
         "The campsite at {s} was under water, the {o} had risen overnight.",
@@ -355,7 +370,8 @@ KNOWN_FOR = Relation(
         "What has made the name of {s} familiar far beyond the valley?",
         "The people of {s} are proud of one thing above all. Which?",
     ),
-    reverse="Which place should I visit for its {o}?",
+    reverse="Which place is famous for its {o}?",
+    reverse_far="Which place should I visit for its {o}?",
     passing=(
         "Everybody goes to {s} for the {o}, and so did we.",
         "{s} would be a sleepy place without the {o}, but that alone brings in the buses.",
@@ -376,7 +392,8 @@ FOUNDED_BY = Relation(
         "In the entrance hall of {s} hangs a portrait of the person who started it all. Who is it?",
         "Who brought {s} into being?",
     ),
-    reverse="What company did {o} set up?",
+    reverse="Which firm did {o} found?",
+    reverse_far="What company did {o} set up?",
     passing=(
         "{s} began in a garage, when {o} had nothing but a loan and a soldering iron.",
         "I met {o} at a fair, the very person who set up {s} all those years ago.",
@@ -402,7 +419,8 @@ MAKES = Relation(
         "Which goods come off the assembly line at {s}?",
         "A shop places an order with {s}. What does it want to have on its shelves?",
     ),
-    reverse="Which company could deliver a batch of {o}?",
+    reverse="Which firm makes {o}?",
+    reverse_far="Which company could deliver a batch of {o}?",
     passing=(
         "The {o} you admired came from {s}, they turn them out by the thousand.",
         "My cousin started on the night shift at {s}, so the whole family gets {o} for Christmas.",
@@ -423,7 +441,8 @@ SAILS_TO = Relation(
         "Passengers of {s} all want to reach the same shore. Which?",
         "When {s} has crossed the strait, where does it drop anchor?",
     ),
-    reverse="I need to get to {o}. Which ferry takes me there?",
+    reverse="Which ship goes to {o}?",
+    reverse_far="I need to get to {o}. Which ferry takes me there?",
     passing=(
         "We missed {s} by a minute and so we never saw {o} by daylight.",
         "{s} was full of sheep this time, they all had to get over to {o} before winter.",
@@ -447,7 +466,8 @@ PREVIEW_OPTION = Relation(
         "Which flag keeps {s} from really changing my files?",
         "Before running {s} for real I would rather look at its plan. What do I append?",
     ),
-    reverse="Which command understands the flag {o}?",
+    reverse="Which command prints a preview with the option {o}?",
+    reverse_far="Which command understands the flag {o}?",
     passing=(
         "I nearly wiped the folder with {s}, luckily {o} only shows what it would do.",
         "Somebody ran {s} on the server without {o} first, so nobody had seen what it was going to change.",
@@ -469,7 +489,8 @@ SETTINGS_FILE = Relation(
         "{s} ignores my configuration. What must the file be named so that it is found?",
         "Moving {s} to another computer, which file must I copy so that it is set up the same?",
     ),
-    reverse="Which command looks into {o} when it starts?",
+    reverse="Which command has its settings in {o}?",
+    reverse_far="Which command looks into {o} when it starts?",
     passing=(
         "After an hour I found out that {s} wants its configuration in {o} and nowhere else.",
         "I deleted {o} and {s} was back at its defaults, so be careful with that one.",
@@ -494,7 +515,8 @@ EMPTY_CODE = Relation(
         "In a shell, {s} found nothing at all. What does `echo $?` print?",
         "With which status does {s} end when there was nothing to report?",
     ),
-    reverse="Which command returns {o} when it found nothing?",
+    reverse="Which command ends with exit code {o} for an empty result?",
+    reverse_far="Which command returns {o} when it found nothing?",
     passing=(
         "The build stopped because {s} returns {o} when it finds nothing, and nobody had expected that.",
         "I had to write an exception for {s}: {o} is no failure there, it only means there was no match.",
@@ -519,7 +541,8 @@ MAIN_BRANCH = Relation(
         "Where do finished changes to {s} end up in the repository?",
         "What do I check out to see the latest agreed state of {s}?",
     ),
-    reverse="In which project do changes land on {o}?",
+    reverse="Which project has a main branch called {o}?",
+    reverse_far="In which project do changes land on {o}?",
     passing=(
         "In {s} nobody pushes to {o} directly, it all goes through review first.",
         "I rebased onto the wrong thing again, in {s} it is {o} where everything gets merged.",
@@ -544,7 +567,8 @@ COMMIT_PREFIX = Relation(
         "Looking through the history of {s}, what does one read at the start of each entry?",
         "The hook in {s} rejects a description without the right opening. Which opening?",
     ),
-    reverse="In which project do the log entries start with {o}?",
+    reverse="Which project's commit messages begin with {o}?",
+    reverse_far="In which project do the log entries start with {o}?",
     passing=(
         "In {s} my commit bounced until I put {o} in front of the message.",
         "The history of {s} looks odd at first, each and every message starts with {o}.",

@@ -24,7 +24,7 @@ from memory.learning import Lesson, Phrasing
 from memory.types import Episode, Message, SignalSummary, TokenUsage, Turn
 from memory.verdict import Verdict
 
-FORMS: tuple[Form, ...] = ("paraphrase", "far", "near", "reverse", "neighbour")
+FORMS: tuple[Form, ...] = ("paraphrase", "far", "near", "reverse", "reverse_far", "neighbour")
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -211,7 +211,11 @@ class Learner:
         told = [t for t in self.stream.told(asked.fact) if t.text in known]
         if asked.form == "neighbour" or not told:
             return "I don't know."
-        return self.stream.facts[asked.fact].subject if asked.form == "reverse" else f"{told[-1].object}."
+        return (
+            self.stream.facts[asked.fact].subject
+            if asked.form.startswith("reverse")
+            else f"{told[-1].object}."
+        )
 
     def _answer(self, text: str) -> Answer:
         return Answer(answer=text, signals=SignalSummary(), tokens=TokenUsage())

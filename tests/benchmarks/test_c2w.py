@@ -75,7 +75,7 @@ async def test_one_who_remembers_everything() -> None:
     assert [row["confident"] for row in result["neighbours"]] == [0, 0, 0, 0]
     assert result["unrelated"]["prompts"] == 50 and result["unrelated"]["intrusions"] == 0
     seen = {form: (one["questions"], one["trained_word_for_word"]) for form, one in result["seen"].items()}
-    assert seen == {"near": (12, 0), "paraphrase": (24, 0), "far": (36, 0)}
+    assert seen == {"near": (12, 0), "paraphrase": (24, 0), "far": (36, 0), "reverse": (12, 0)}
     assert result["scored"] == "paraphrase" and result["by_form"]["far"]["ACC"] == 1
     assert result["options"]["method"] == "night" and result["settings"]["training"]["rank"] == 16
     assert result["versions"]["torch"] and result["machine"]["cores"] >= 1

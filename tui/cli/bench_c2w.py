@@ -144,7 +144,16 @@ def _show(result: dict[str, Any]) -> None:
     )
     for row in result["R"]:
         click.echo("  " + " ".join("  . " if value is None else f"{value:.2f}" for value in row))
-    for name in ("ACC", "W", "BWT", "FWT", "forgetting", "paraphrase_gap", "reverse_recall"):
+    for name in (
+        "ACC",
+        "W",
+        "BWT",
+        "FWT",
+        "forgetting",
+        "paraphrase_gap",
+        "reverse_recall",
+        "reverse_far_recall",
+    ):
         click.echo(f"  {name:<20} {_span(result, name)}")
     for form, found in result["by_form"].items():
         click.echo(f"  {form:<20} ACC {found['ACC']:.3f}, W {found['W']:.3f}, {found['questions']} questions")
