@@ -287,7 +287,7 @@ _GAPS = (
 )
 _HELD_GAPS = (
     'I remember only part of it: "{gap}" What is the rest?',
-    'In my notebook a word is torn off. It says "{gap}" Help me out.',
+    "What has to stand at the line? {gap}",
     "How does this end? {gap}",
     "{gap} What is it that is left out there?",
     "Read it out to me with nothing left out: {gap}",

@@ -259,8 +259,11 @@ def _parts(text: str, statement: str, said: str) -> tuple[str, str]:
     answer = _span(named.get("answer", ""), body) or _span(_ARTICLE.sub("", named.get("answer", "")), body)
     if not subject or (answer and english.fold(answer) in english.fold(subject)):
         subject = _beginning(body)
+    end = _end(body, subject)
     if not answer or english.fold(answer) in english.fold(subject) or not english.content_words(answer):
-        answer = _end(body, subject)
+        answer = end
+    elif _stands_out(end) and not _stands_out(answer) and english.fold(answer) not in english.fold(end):
+        answer = end
     if english.fold(answer) not in english.fold(said):
         answer = _common(answer, said) or answer
     return _narrow(subject), answer
@@ -326,6 +329,11 @@ def _end(statement: str, subject: str) -> str:
     while begin > 0 and english.content_words(words[begin - 1]) and len(words) - begin < 3:
         begin -= 1
     return " ".join(words[begin:]) if words else statement
+
+
+def _stands_out(part: str) -> bool:
+    """Whether a part holds a name, a number or a code: what nobody could guess, and so would ask for."""
+    return re.search(r"[A-Z0-9]|\S[._/@#-]\S|--?\w", part) is not None
 
 
 def _common(answer: str, said: str) -> str:

@@ -249,6 +249,23 @@ def test_bad_feedback_with_words_corrects_the_last_answer() -> None:
     assert "Paul Endicott" in seen[0]
 
 
+@pytest.mark.parametrize(
+    ("statement", "named", "answer"),
+    [
+        ("drap prints a preview when called with --pusan.", "a preview", "--pusan"),
+        ("Sunniva wants every message to begin with ZAR.", "every message", "ZAR"),
+        ("The hut opens with the old key.", "opens", "opens"),
+        ("Berta keeps the Rugmark ladder in the attic.", "the Rugmark ladder", "the Rugmark ladder"),
+    ],
+)
+def test_a_name_or_code_that_ends_a_statement_is_asked_for_before_plain_words(
+    statement: str, named: str, answer: str
+) -> None:
+    subject = statement.split()[0]
+    teacher = Teacher(parts=lambda text: f"subject: {subject}\nanswer: {named}")
+    assert statements.parts(teacher, [statement], [statement]) == [(subject, answer)]
+
+
 @pytest.mark.parametrize("rating", ["bad", "good"])
 def test_feedback_without_words_teaches_nothing(rating: Literal["good", "bad"]) -> None:
     assert _said(episode(turn("Where?", "There."), feedback=((rating, ""),))) == []
