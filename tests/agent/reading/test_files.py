@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.reading.errors import Unreadable
-from agent.reading.files import digest_of, list_files
+from agent.reading.files import digest_of, list_files, why
 
 HOME = Path("/nowhere/home")
 
@@ -127,3 +128,11 @@ def test_the_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with pytest.raises(Unreadable):
         digest_of(tmp_path / "link")
+
+
+def test_what_the_system_refuses_is_told_in_a_sentence() -> None:
+    # root may read everything, so the real thing cannot be had everywhere
+    assert why(PermissionError(errno.EACCES, "Permission denied")) == (
+        "You may not read it. Change its permissions, then add it again."
+    )
+    assert why(OSError(errno.EIO, "Input/output error")) == "It cannot be read: input/output error."
