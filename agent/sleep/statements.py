@@ -259,10 +259,9 @@ def _parts(text: str, statement: str, said: str) -> tuple[str, str]:
     answer = _span(named.get("answer", ""), body) or _span(_ARTICLE.sub("", named.get("answer", "")), body)
     if not subject or (answer and english.fold(answer) in english.fold(subject)):
         subject = _beginning(body)
+    empty = english.fold(answer) in english.fold(subject) or not english.content_words(answer)
     end = _end(body, subject)
-    if not answer or english.fold(answer) in english.fold(subject) or not english.content_words(answer):
-        answer = end
-    elif _stands_out(end) and not _stands_out(answer) and english.fold(answer) not in english.fold(end):
+    if empty or _is_told_by(end, answer):
         answer = end
     if english.fold(answer) not in english.fold(said):
         answer = _common(answer, said) or answer
@@ -329,6 +328,11 @@ def _end(statement: str, subject: str) -> str:
     while begin > 0 and english.content_words(words[begin - 1]) and len(words) - begin < 3:
         begin -= 1
     return " ".join(words[begin:]) if words else statement
+
+
+def _is_told_by(end: str, answer: str) -> bool:
+    """Whether a statement's end is what it tells, rather than the answer."""
+    return _stands_out(end) and not _stands_out(answer) and english.fold(answer) not in english.fold(end)
 
 
 def _stands_out(part: str) -> bool:
