@@ -31,6 +31,8 @@ _TOOLS_SHARE = 1 / 3
 _EMPTY_FOLDER = "The working folder is empty."
 # questions in reverse that are trained, besides one with a gap
 _BACKWARD = 3
+# of which so many samples are left once doubles and those that stray are gone
+_BACKWARD_SAMPLES = 10
 # questions to train that must be left before one is set aside for the exam
 _LEAST_TRAINED = 3
 
@@ -48,7 +50,9 @@ def phrasings(
     forward = [one.text for one in asked]
     backward: list[str] = []
     if _has_reverse(candidate):
-        found = questions.ask_reverse(model, candidate.statement, subject, candidate.answer, samples, seed)
+        found = questions.ask_reverse(
+            model, candidate.statement, subject, candidate.answer, _BACKWARD_SAMPLES, seed
+        )
         backward = [one.text for one in found]
     exam = _exam(model, candidate, forward, backward, source, seed)
     kept = {phrasing.question for phrasing in exam}
