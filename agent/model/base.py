@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pydantic import Field
+
 from memory.types import Message, Record, SignalSummary, TokenSignal, TokenUsage
 from skills.tool import ToolSpec
 
@@ -47,6 +49,9 @@ class GenerateRequest(Record):
     """Nucleus; used only when temperature > 0."""
     seed: int | None = None
     """Seed of the sampling; None draws one."""
+    avoid: tuple[str, ...] = Field(default=(), exclude_if=lambda words: not words)
+    """Words that are not begun: no token is chosen with which one of them, or another word that is spelled
+    like its beginning, would start."""
     max_calls: int = 16
     """Most tool calls in the turn, which ends after them; held only where `constrain` is."""
     constrain: bool = True

@@ -118,7 +118,7 @@ class _Row:
         """The token to compute next; anything once the turn is over."""
         self.over = False
         self._model = model
-        self._sampler = Sampler(request, next(model.network.parameters()).device)
+        self._sampler = Sampler(request, next(model.network.parameters()).device, model.tokens)
         self._text = TextStream(model.tokens)
         self._pieces: list[str] = []
         self._signals: list[TokenSignal] = []

@@ -228,7 +228,7 @@ class _Turn:
         self._computed = computed
         self._constraint = constraint
         self._limit = limit
-        self._sampler = Sampler(request, model._device)
+        self._sampler = Sampler(request, model._device, model.tokens)
         self._text = TextStream(model.tokens)
         self._pieces: list[str] = []
         self._chosen: list[int] = []

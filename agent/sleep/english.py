@@ -77,6 +77,11 @@ def content_words(text: str) -> list[str]:
     return found
 
 
+def stands_out(part: str) -> bool:
+    """Whether a part holds a name, a number or a code: what nobody could guess, and so would ask for."""
+    return re.search(r"[A-Z0-9]|\S[._/@#-]\S|--?\w", part) is not None
+
+
 def words(text: str) -> list[str]:
     """All words, folded."""
     return _WORD.findall(fold(text))

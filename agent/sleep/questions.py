@@ -28,6 +28,8 @@ _ALIKE = 0.75
 # A question that strays more than this from what the model sees as the fact's is dropped.
 _FITTING = 0.44
 _OTHERS = 3
+# words that a question in a statement's own words may add
+_ADDED = 1
 # of the samples, how many ask for the words in brackets
 _PLAIN_SHARE = 0.35
 
@@ -55,7 +57,7 @@ def ask_forward(
     plain = _unique(filter(about, _plain(model, statement, subject, answer, count, seed)))
     prompt = f"Fact: {statement}\nAnswer: {answer}\nBegin with: "
     free = filter(about, _free(model, prompt, _OPENINGS, subject, answer, samples - count, seed))
-    return _checked(model, statement, subject, answer, plain, _unique(free, plain), seed)
+    return _checked(model, statement, subject, answer, plain, _alike(_unique(free, plain), plain), seed)
 
 
 def ask_reverse(
@@ -72,7 +74,7 @@ def ask_reverse(
     plain = _unique(filter(about, _plain(model, statement, answer, named, count, seed)))
     prompt = f"Fact: {statement}\nAnswer: {named}\nBegin with: "
     free = filter(about, _free(model, prompt, _REVERSE_OPENINGS, answer, named, samples - count, seed))
-    return _checked(model, statement, "", named, plain, _unique(free, plain), seed)
+    return _checked(model, statement, "", named, plain, _alike(_unique(free, plain), plain), seed)
 
 
 def keeps_answer(question: str, answer: str, subject: str = "") -> bool:
@@ -170,6 +172,7 @@ def _free(
 def _sampled(
     model: Model, prompts: Sequence[tuple[Message, ...]], subject: str, answer: str, greedy: int, seed: int
 ) -> Iterator[str]:
+    avoid = _telling(answer, subject)
     requests = [
         GenerateRequest(
             messages=messages,
@@ -177,6 +180,7 @@ def _sampled(
             temperature=0.0 if number < greedy else 0.8,
             top_p=0.95,
             seed=seed * 1000 + number,
+            avoid=avoid,
         )
         for number, messages in enumerate(prompts)
     ]
@@ -184,6 +188,15 @@ def _sampled(
         question = in_first_person(text.splitlines()[0] if text else "")
         if _is_question(question) and keeps_answer(question, answer, subject):
             yield question
+
+
+def _telling(answer: str, subject: str) -> tuple[str, ...]:
+    """Words that would give the answer away: its names, numbers and codes, or else all that carry meaning;
+    without those that begin like a word of the subject, which has to be named."""
+    words = [word for word in re.findall(r"\S+", answer) if english.content_words(word)]
+    marked = [word for word in words if english.stands_out(word)]
+    named = {word[:1].casefold() for word in subject.split()}
+    return tuple(word for word in marked or words if word[:1].casefold() not in named)
 
 
 def _checked(
@@ -196,16 +209,15 @@ def _checked(
     seed: int,
 ) -> list[Asked]:
     """Those whose answer the model finds; of the free ones also only those it sees as fitting."""
-    judged = [shown(_JUDGE_TASK, _JUDGE, f"Fact: {statement}\nQuestion: {question}") for question in free]
-    fits = [1.0] * len(plain) + leanings(model, judged, "yes")
-    left = [
-        (Asked(question, fit), others)
-        for question, fit, others in zip(
-            (*plain, *free), fits, [0] * len(plain) + [_OTHERS] * len(free), strict=True
-        )
-        if fit >= _FITTING
+    close = [question for question in free if _keeps_words(question, statement, expected)]
+    others = [question for question in free if question not in close]
+    judged = [shown(_JUDGE_TASK, _JUDGE, f"Fact: {statement}\nQuestion: {question}") for question in others]
+    fits = leanings(model, judged, "yes")
+    left = [(Asked(question, 1.0), 0) for question in (*plain, *close)]
+    left += [
+        (Asked(question, fit), _OTHERS) for question, fit in zip(others, fits, strict=True) if fit >= _FITTING
     ]
-    requests = [open_book(asked.text, statement, subject, others, seed) for asked, others in left]
+    requests = [open_book(asked.text, statement, subject, among, seed) for asked, among in left]
     right = [
         asked
         for (asked, _), answer in zip(left, batch(model, requests), strict=True)
@@ -214,8 +226,22 @@ def _checked(
     return sorted(right, key=lambda asked: -asked.fit)
 
 
+def _keeps_words(question: str, statement: str, expected: str) -> bool:
+    """Whether a question asks in the statement's own words, so that there is nothing to be judged: all that
+    carry meaning but the answer's, and hardly another."""
+    said, asked = english.stems(statement), english.stems(question)
+    return said - english.stems(expected) <= asked and len(asked - said) <= _ADDED
+
+
 def _unique(questions: Iterator[str], others: Sequence[str] = ()) -> list[str]:
     return varied([*others, *questions])[len(others) :]
+
+
+def _alike(free: Sequence[str], plain: Sequence[str]) -> list[str]:
+    """Those that ask for the same sort of thing as the plain ones: a time, a place, a person, a way. How a
+    question begins was told, and what is told to begin with `When` asks for a time whatever the fact."""
+    sorts = {word for question in plain for word in english.words(question)} & _SORTS
+    return [text for text in free if not plain or set(english.words(text)) & _SORTS <= sorts]
 
 
 def _is_question(line: str) -> bool:
@@ -230,6 +256,7 @@ def _with_i(match: re.Match[str]) -> str:
 _OBJECT = re.compile(
     r"\b(to|for|by|with|from|of|on|at|about|against|[a-z]+(?:s|ed|ve|ll|w))\s+the user\b(?!')", re.IGNORECASE
 )
+_SORTS = frozenset(("when", "where", "who", "whom", "whose", "how", "why"))
 _POLITE = re.compile(
     r"^(?:can|could|do|would|will) you\b|\b(?:can|could|do) you (?:tell|say|know|remember|remind)\b|"
     r"\b(?:thank you|please tell me)\b",

@@ -332,12 +332,11 @@ def _end(statement: str, subject: str) -> str:
 
 def _is_told_by(end: str, answer: str) -> bool:
     """Whether a statement's end is what it tells, rather than the answer."""
-    return _stands_out(end) and not _stands_out(answer) and english.fold(answer) not in english.fold(end)
-
-
-def _stands_out(part: str) -> bool:
-    """Whether a part holds a name, a number or a code: what nobody could guess, and so would ask for."""
-    return re.search(r"[A-Z0-9]|\S[._/@#-]\S|--?\w", part) is not None
+    return (
+        english.stands_out(end)
+        and not english.stands_out(answer)
+        and english.fold(answer) not in english.fold(end)
+    )
 
 
 def _common(answer: str, said: str) -> str:

@@ -227,6 +227,30 @@ def test_sampling_is_repeatable_and_follows_the_distribution(tiny: Any, ask: Any
     assert sample(5, top_p=1e-6) == chosen(collect(tiny, ask())[0])
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_words_to_be_avoided_are_not_begun_alone_or_in_a_batch(
+    tiny: Any, ask: Any, temperature: float
+) -> None:
+    free, _ = collect(tiny, ask(temperature=temperature, seed=3))
+    word = next(delta.text.strip() for delta in free if delta.text.strip().isalpha())
+    first = {tiny.tokens.encode(begin + form)[0] for form in (word, word.lower()) for begin in ("", " ")}
+    held = ask(temperature=temperature, seed=3, avoid=(word,))
+    for request in (held, *tiny_twins(held)):
+        tokens, end = collect(tiny, request)
+        assert chosen(tokens) and not first & set(chosen(tokens))
+        assert tiny.generate_batch([request])[0].text == end.text
+
+
+def tiny_twins(request: Any) -> list[Any]:
+    """The same request with one more word to be avoided, and with an odd one."""
+    return [request.model_copy(update={"avoid": (*request.avoid, other)}) for other in ("fox", "日本")]
+
+
+def test_a_request_that_avoids_nothing_is_written_as_ever(ask: Any) -> None:
+    # what was answered before is found by how the request is written
+    assert "avoid" not in ask().model_dump_json()
+
+
 def test_scores_are_those_of_a_naive_pass(tiny: Any, say: Say) -> None:
     answers = ["", "the file", "日本", "x" * 300, "notes\n\n", *[f"answer {n}" * n for n in range(40)]]
     requests = [

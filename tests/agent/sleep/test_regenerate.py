@@ -166,6 +166,56 @@ def test_what_gives_the_answer_away_or_names_nobody_is_no_question(question: str
     assert found == []
 
 
+def test_the_answer_is_not_to_be_begun_in_a_question() -> None:
+    teacher = Teacher(ask=_ask, answer=_answer)
+    phrasings(teacher, FACT, 10, 0, ())
+    asked = [
+        r for r in teacher.requests if r.messages[0].content.startswith(("Ask for the words", "Write one"))
+    ]
+    forward = [
+        r
+        for r in asked
+        if "[Oakmere]" in r.messages[-1].content or "Answer: Oakmere" in r.messages[-1].content
+    ]
+    assert forward and all(request.avoid == ("Oakmere",) for request in forward)
+
+
+def test_a_question_for_another_sort_of_thing_than_the_plain_ones_is_dropped() -> None:
+    def ask(text: str, seed: int) -> str:
+        return (
+            "Where does Zoltan Vireo live?"
+            if "[" in text
+            else f"{text.rsplit(': ', 1)[-1]} does Zoltan Vireo live?"
+        )
+
+    found = questions.ask_forward(
+        Teacher(ask=ask, answer=lambda request: "Oakmere."), FACT.statement, FACT.subject, FACT.answer, 30, 0
+    )
+    texts = [one.text for one in found]
+    assert "Where does Zoltan Vireo live?" in texts
+    assert not any(text.startswith(("When", "Who", "How")) for text in texts)
+
+
+def test_a_question_in_the_statements_own_words_needs_no_judge() -> None:
+    def ask(text: str, seed: int) -> str:
+        if "[" in text:
+            return "Where does Zoltan Vireo live?"
+        return (
+            "In which town does Zoltan Vireo live?"
+            if text.endswith("Which")
+            else "What sort of person is Zoltan Vireo?"
+        )
+
+    found = questions.ask_forward(
+        Teacher(ask=ask, judge=lambda text: "no", answer=lambda request: "Oakmere."),
+        FACT.statement, FACT.subject, FACT.answer, 30, 0,
+    )  # fmt: skip
+    assert {one.text for one in found} == {
+        "Where does Zoltan Vireo live?",
+        "In which town does Zoltan Vireo live?",
+    }
+
+
 def test_near_duplicates_are_dropped_and_the_rest_is_spread() -> None:
     asked = ["Where does Anna live?", "Where does Anna live now?", "In which town is the house of Anna?"]
     kept = questions.varied(asked)
