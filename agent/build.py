@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 
 from agent.approval import Approver, approval_chain
 from agent.archive import Archive
@@ -15,6 +16,7 @@ from agent.errors import ModelError, WeightsMissing
 from agent.forget import Forget, ForgetWork
 from agent.home import Home, OwnerLock
 from agent.journal import Journal
+from agent.keeping import Keeper
 from agent.knowledge_log import KnowledgeLog
 from agent.lesson_book import LessonBook
 from agent.library import Library
@@ -25,11 +27,13 @@ from agent.model.thread import ModelThread
 from agent.model.weights import installed, model_dir
 from agent.parts import Parts
 from agent.pending import Pending
+from agent.pruning import Pruning
 from agent.rollback import Rollback, Snapshots
 from agent.runtime import Runtime
 from agent.sandboxing import sandbox_from
 from agent.serving import Serving
 from agent.sleep.bedroom import Bedroom
+from agent.snapshot_contents import Contents
 from agent.tables import Tables
 from memory.adapters import AdapterRegistry
 from memory.chunks import ChunkStore
@@ -56,12 +60,22 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     rollback = Rollback(
         home.root / "config.toml", journal, state, adapters, tables, bus.deliver_from_anywhere
     )
+    taking_away = threading.RLock()
     forgetter = ForgetWork(
-        home, journal, state, adapters, tables, lambda: drop_caches(home), bus.deliver_from_anywhere
+        home,
+        journal,
+        state,
+        adapters,
+        tables,
+        lambda: drop_caches(home),
+        bus.deliver_from_anywhere,
+        taking_away,
     )
+    pruning = Pruning(rollback, state, adapters, home.lancedb, [store, lessons, chunks], taking_away)
     # what a crash cut off is finished before anything else looks at the home
     rollback.redo()
     forgetter.redo()
+    pruning.redo()
     serving = Serving(adapters, state, base_digest(entry.name))
 
     def load() -> Model:
@@ -115,6 +129,7 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
                 home.root, knowledge, texts, chunks, settings.memory.file_mb, bus.deliver_from_anywhere
             ),
             forgetter=Forget(forgetter),
+            keeper=Keeper(contents=Contents(journal, rollback, state, adapters), pruning=pruning),
             on_close=lock.release,
         )
     )

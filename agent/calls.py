@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from agent.events import Event
+from agent.keeping_calls import KeepingCalls
 from agent.knowledge_calls import KnowledgeCalls
 from agent.learning_calls import LearningCalls
 from memory.types import Episode, EpisodeKind, Record, SignalSummary, TokenUsage
@@ -100,7 +101,7 @@ class Status(Record):
     """Longest prompt plus answer."""
 
 
-class RuntimeCalls(LearningCalls, KnowledgeCalls, Protocol):
+class RuntimeCalls(LearningCalls, KnowledgeCalls, KeepingCalls, Protocol):
     """The runtime as every face sees it."""
 
     async def submit(self, request: TaskRequest) -> str:

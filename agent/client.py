@@ -17,6 +17,7 @@ from agent import wire
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.errors import HomeError, OwnerGone
 from agent.events import Event, parse_event
+from agent.remote_keeping import RemoteKeeping
 from agent.remote_knowing import RemoteKnowing
 from agent.remote_learning import RemoteLearning
 from memory.types import Episode
@@ -24,7 +25,7 @@ from memory.types import Episode
 _GONE = "The process that owns this home has ended. Run the command again."
 
 
-class RemoteRuntime(RemoteLearning, RemoteKnowing):
+class RemoteRuntime(RemoteLearning, RemoteKnowing, RemoteKeeping):
     """Calls that travel."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

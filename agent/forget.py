@@ -92,9 +92,10 @@ class ForgetWork:
         tables: Tables,
         drop_caches: Callable[[], None] = lambda: None,
         deliver: Callable[[Event], None] = lambda event: None,
+        taking_away: threading.RLock | None = None,
     ) -> None:
         """`drop_caches` removes what was computed from lessons and kept elsewhere; `deliver` hands on what
-        was journalled, from any thread."""
+        was journalled, from any thread; `taking_away` is held while anything goes for good."""
         self._home = home
         self._journal = journal
         self._state = state
@@ -102,7 +103,7 @@ class ForgetWork:
         self._tables = tables
         self._drop_caches = drop_caches
         self._deliver = deliver
-        self._lock = threading.RLock()
+        self._lock = taking_away or threading.RLock()
 
     def preview(self, name: str) -> Forgetting:
         """What would go."""

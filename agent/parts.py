@@ -13,6 +13,7 @@ from agent.config import Settings
 from agent.events import Progress
 from agent.forget import Forget
 from agent.home import Home
+from agent.keeping import Keeper
 from agent.library import Library
 from agent.model.thread import ModelThread
 from agent.pending import Pending
@@ -44,6 +45,8 @@ class Parts:
     """The documents."""
     forgetter: Forget
     """Forgets for good."""
+    keeper: Keeper
+    """Looks into snapshots and lets them go."""
     on_close: Callable[[], None]
     """Lets the home go."""
 

@@ -30,6 +30,8 @@ from memory.state import Intent, State
 
 _log = logging.getLogger(__name__)
 _KIND = "rollback"
+NOW = "now"
+"""Names the state as it is, wherever a snapshot may be named and nothing is changed."""
 
 
 class Snapshots:
@@ -75,11 +77,12 @@ class Rollback:
         self._registry = registry
         self._tables = tables
         self._deliver = deliver
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held while snapshots come, go or are gone back to."""
 
     def take(self, name: str = "") -> Snapshot:
         """Name the state as it is now."""
-        with self._lock:
+        with self.lock:
             snapshot = self._now(name or f"by hand, {now():%Y-%m-%d %H:%M}")
             self._state.add_snapshot(snapshot)
             self._journalled(SnapshotTaken(snapshot=snapshot.id, name=snapshot.name))
@@ -91,7 +94,7 @@ class Rollback:
 
     def plan(self, wanted: str) -> RollbackPlan:
         """What `rollback` would change."""
-        with self._lock:
+        with self.lock:
             snapshot = self._resolve(wanted)
             here, there = (
                 self._journal.view_at(self._journal.history),
@@ -118,7 +121,7 @@ class Rollback:
 
     def rollback(self, wanted: str) -> RollbackPlan:
         """Go back to a snapshot; returns what changed, with the snapshot that undoes it."""
-        with self._lock:
+        with self.lock:
             self.redo()
             plan = self.plan(wanted)
             target = plan.snapshot
@@ -152,7 +155,7 @@ class Rollback:
     def redo(self) -> bool:
         """Finish, or take back, a rollback that a crash cut off; True when there was one. To be called
         before anything else uses the home."""
-        with self._lock:
+        with self.lock:
             found = self._state.intents(_KIND)
             for intent in found:
                 if self._committed(intent):
@@ -185,6 +188,14 @@ class Rollback:
             _log.warning("the snapshot's adapter does not serve: %s", error)
             adapter = None
         self._state.fulfil_and_activate(intent, adapter, digest)
+
+    def meant(self, wanted: str) -> Snapshot:
+        """The snapshot meant by an id, a beginning of one, a name or `last`; `now` is the state as it is,
+        which is not kept. Raises UsageError."""
+        with self.lock:
+            if wanted != NOW:
+                return self._resolve(wanted)
+            return self._now(NOW).model_copy(update={"id": NOW})
 
     def _now(self, name: str) -> Snapshot:
         return Snapshot(

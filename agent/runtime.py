@@ -18,6 +18,7 @@ from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.endings import Endings
 from agent.errors import UsageError
 from agent.events import EpisodeStarted, EpisodeUndone, Event, FeedbackGiven, RunFinished, TaskAccepted
+from agent.keeping import Keeping
 from agent.knowing import Knowing
 from agent.learning import Learning
 from agent.parts import Parts
@@ -31,12 +32,13 @@ from memory.types import Episode, Feedback, Message
 _CHARS_PER_TOKEN = 8
 
 
-class Runtime(Learning, Knowing):
+class Runtime(Learning, Knowing, Keeping):
     """Night School, running."""
 
     def __init__(self, parts: Parts) -> None:
         Learning.__init__(self, parts.bedroom, parts.forgetter)
         Knowing.__init__(self, parts.library, parts.bus)
+        Keeping.__init__(self, parts.keeper)
         self._parts = parts
         self._bus = parts.bus
         self._archive = parts.archive

@@ -115,6 +115,11 @@ class AdapterRegistry:
             raise damaged(folder, "its weights are not those its card was written for")
         return folder
 
+    def size(self, adapter_id: str) -> int:
+        """Bytes of an adapter's files; 0 when there is none."""
+        folder = self.folder / adapter_id
+        return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
+
     def ancestors(self, adapter_id: str) -> builtins.list[AdapterCard]:
         """The adapter's parent, its parent, and so on, as far as cards are there."""
         known = {card.id: card for card in self.list()}

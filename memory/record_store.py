@@ -88,6 +88,11 @@ class RecordStore(ABC, Generic[R]):
     def _id(self, record: R) -> str:
         """The record's id."""
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever put."""
+        return self._table.exists
+
     def put(self, record: R, seq: int = 0) -> None:
         """Keep a record, replacing an older version of it. `seq` is the journal position it reflects."""
         self.put_all([record], {self._id(record): seq})

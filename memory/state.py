@@ -79,6 +79,17 @@ class State:
                 )
             )
 
+    def ways_back(self) -> dict[str, set[str]]:
+        """For each snapshot that was taken for a promotion, the adapters that were promoted."""
+        from memory.state_tables import promotions
+
+        with self._transaction() as connection:
+            rows = connection.execute(promotions.select()).all()
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            found.setdefault(row.snapshot, set()).add(row.adapter)
+        return found
+
     def was_promoted(self, adapter: str) -> bool:
         """Whether a night ever made this adapter the serving one."""
         from memory.state_tables import promotions

@@ -22,7 +22,9 @@ from agent.forget import ForgetWork
 from agent.home import Home
 from agent.journal import Journal
 from agent.knowledge_log import KnowledgeLog
+from agent.pruning import Pruning
 from agent.rollback import Rollback
+from agent.snapshot_contents import Contents
 from agent.tables import Tables
 from memory.adapter_files import adapter_digest
 from memory.adapters import AdapterRegistry
@@ -67,11 +69,20 @@ class KeptHome:
         self.tables = Tables(self.journal, self.episodes, self.lessons, self.knowledge)
         self.rollback = Rollback(self.home.settings, self.journal, self.state, self.registry, self.tables)
         self.forgetting = ForgetWork(self.home, self.journal, self.state, self.registry, self.tables)
+        self.contents = Contents(self.journal, self.rollback, self.state, self.registry)
+        self.pruning = Pruning(
+            self.rollback,
+            self.state,
+            self.registry,
+            self.home.lancedb,
+            [self.episodes, self.lessons, self.chunks],
+        )
 
     def start(self) -> None:
         """What the runtime does before anything else."""
         self.rollback.redo()
         self.forgetting.redo()
+        self.pruning.redo()
         self.tables.follow()
 
     def close(self) -> None:
@@ -128,6 +139,8 @@ class KeptHome:
         return {
             "episodes": rows(self.episodes),
             "lessons": rows(self.lessons),
+            "chunks": rows(self.chunks) if self.chunks.exists else [],
+            "documents": self.knowledge.documents(),
             "folded": self.episodes.seqs(),
             "ids": self.journal.episode_ids(),
             "lesson_seqs": self.journal.lesson_seqs,
@@ -137,7 +150,7 @@ class KeptHome:
         }
 
 
-def rows(store: EpisodeStore | LessonStore) -> list[dict[str, Any]]:
+def rows(store: EpisodeStore | LessonStore | ChunkStore) -> list[dict[str, Any]]:
     """Every row of a table, all columns."""
     found = store._table._open().search().limit(10**6).to_list()
     return sorted(found, key=lambda row: row["id"])

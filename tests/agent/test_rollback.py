@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+import agent.knowledge_log
 import agent.rollback as rollback_module
 from agent.episode_log import fold
 from agent.errors import HomeError, UsageError
-from agent.events import FeedbackGiven, RolledBack, RunFinished, SnapshotTaken, TaskAccepted
+from agent.events import FeedbackGiven, KnowledgeChanged, RolledBack, RunFinished, SnapshotTaken, TaskAccepted
+from agent.knowledge_log import chunks_of
+from agent.reading.pieces import Piece
 from agent.rollback import Snapshots
 from memory.errors import AdapterError, StoreError
+from memory.knowledge import DocumentText, Part, Version
 from memory.table import Table
 from memory.types import Feedback, Message
 from tests.agent.faults import crashes
@@ -354,6 +359,7 @@ class Model:
     lessons: dict[str, str] = field(default_factory=dict)
     adapter: str | None = None
     settings: str | None = None
+    documents: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -362,8 +368,47 @@ class Taken:
 
     id: str
     model: Model
-    rows: dict[str, Any] | None
-    """The tables' content then; None once something was forgotten since."""
+    rows: dict[str, Any]
+    """Everything that was kept then."""
+    vectors: bool = True
+    """Whether the very same vectors are to come back: forgetting drops those that rows have lost."""
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What is to be kept after going back."""
+        return self.rows if self.vectors else without_vectors(self.rows)
+
+    def forget(self, episodes: set[str], lessons: set[str]) -> None:
+        """Take what was forgotten out of what is to come back."""
+        self.vectors = False
+        rows = self.rows
+        for name in ("episodes", "lessons"):
+            rows[name] = [row for row in rows[name] if row["id"] not in episodes | lessons]
+        rows["ids"] = [name for name in rows["ids"] if name not in episodes]
+        for name in ("folded", "lesson_seqs"):
+            rows[name] = {key: seq for key, seq in rows[name].items() if key not in episodes | lessons}
+
+
+def without_vectors(kept: dict[str, Any]) -> dict[str, Any]:
+    """The same without the vectors of rows."""
+    tables = {
+        name: [{key: value for key, value in row.items() if key != "vector"} for row in kept[name]]
+        for name in ("episodes", "lessons", "chunks")
+    }
+    return {**kept, **tables}
+
+
+class Cutter:
+    """Cuts kept texts in this process; starting the real one takes a second each time."""
+
+    def __enter__(self) -> Cutter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def cut(self, text: DocumentText) -> tuple[Piece, ...]:
+        return tuple(Piece(text=part.text) for part in text.parts)
 
 
 class Histories(RuleBasedStateMachine):
@@ -376,10 +421,15 @@ class Histories(RuleBasedStateMachine):
         self.model = Model()
         self.taken: list[Taken] = []
         self.trained: dict[str, tuple[set[str], str | None]] = {}
+        self.digests: dict[str | None, str] = {None: ""}
         self.origin: dict[str, str] = {}
+        self.ways_back: dict[str, str] = {}
         self.count = 0
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(agent.knowledge_log, "ReadingProcess", Cutter)
 
     def teardown(self) -> None:
+        self.patch.undo()
         self.home.close()
         shutil.rmtree(self.folder)
 
@@ -427,8 +477,37 @@ class Histories(RuleBasedStateMachine):
         name, parent = self._new("ad"), self.model.adapter
         card = self.home.add_adapter(name, sorted(self.model.lessons), parent)
         self.trained[name] = set(card.trained), parent
-        self.home.state.promote(card.id, card.digest, "sn")
+        self.digests[name] = card.digest
+        self._remember(self.home.rollback.take(f"before {name}").id, self.model)
+        self.home.state.promote(card.id, card.digest, self.taken[-1].id)
+        self.ways_back[name] = self.taken[-1].id
         self.model.adapter = name
+
+    @rule(text=st.sampled_from(["Bread needs salt.", "Tea needs time."]))
+    def add_document(self, text: str) -> None:
+        name = self._new("do")
+        content = DocumentText(kind="text", parts=(Part(text=f"{text} {name}"),))
+        version = Version(
+            id=f"ve_{name}",
+            document=name,
+            domain="general",
+            path=f"/d/{name}",
+            kind="text",
+            digest="d" * 64,
+            text=self.home.texts.put(content),
+            size=10,
+            limit=100,
+        )
+        self.home.chunks.put_all(chunks_of(version, Cutter().cut(content)))
+        self.home.knowledge.commit(KnowledgeChanged(kept=(version,)))
+        self.model.documents.add(name)
+
+    @precondition(lambda self: self.model.documents)
+    @rule(data=st.data())
+    def remove_document(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.model.documents)))
+        self.home.knowledge.commit(KnowledgeChanged(removed=(name,)))
+        self.model.documents.remove(name)
 
     @rule(text=st.sampled_from([None, "a = 1\n", "b = 2\r\n"]))
     def configure(self, text: str | None) -> None:
@@ -450,8 +529,30 @@ class Histories(RuleBasedStateMachine):
         plan = self.home.rollback.rollback(taken.id)
         self.taken[-1].id = str(plan.undo)
         self.model = copy.deepcopy(taken.model)
-        if taken.rows is not None:
-            assert self.home.kept() == taken.rows
+        found = self.home.kept()
+        assert (found if taken.vectors else without_vectors(found)) == taken.expected
+
+    @precondition(lambda self: self.taken)
+    @rule(keep=st.integers(1, 4))
+    def prune(self, keep: int) -> None:
+        ids = [taken.id for taken in reversed(self.taken)]
+        before = self.home.kept()
+        plan = self.home.pruning.plan(keep, None)
+        pruned = self.home.pruning.prune(keep, None)
+        assert pruned == plan.model_copy(update={"table_bytes": pruned.table_bytes})
+        gone = {snapshot.id for snapshot in pruned.snapshots}
+        assert gone.isdisjoint(ids[:keep])
+        assert gone | {snapshot.id for snapshot in pruned.staying} == set(ids[keep:])
+        self.taken = [taken for taken in self.taken if taken.id not in gone]
+        for adapter in pruned.adapters:
+            del self.trained[adapter]
+        # nothing that can be gone back to is lost, nor is any promotion's way back
+        there = set(self.home.registry.ids())
+        assert there == set(self.trained)
+        named = {taken.model.adapter for taken in self.taken} | {self.model.adapter}
+        assert named - {None} <= there
+        assert {self.ways_back[adapter] for adapter in there}.isdisjoint(gone)
+        assert self.home.kept() == before
 
     @precondition(lambda self: self.model.episodes)
     @rule(data=st.data())
@@ -479,7 +580,8 @@ class Histories(RuleBasedStateMachine):
             if model.adapter in doomed:
                 model.adapter = self._successor(model.adapter, doomed, set(model.lessons))
         for taken in self.taken:
-            taken.rows = None
+            taken.forget(episodes, lessons)
+            taken.rows["adapter"] = (taken.model.adapter, self.digests[taken.model.adapter])
         for lesson in lessons:
             self.origin.pop(lesson, None)
         for adapter in doomed:
@@ -500,8 +602,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def compact(self) -> None:
-        self.home.episodes.optimize()
-        self.home.lessons.optimize()
+        for store in (self.home.episodes, self.home.lessons, self.home.chunks):
+            store.optimize(timedelta(milliseconds=1))
 
     @rule()
     def restart(self) -> None:
@@ -517,7 +619,9 @@ class Histories(RuleBasedStateMachine):
         assert said == model.episodes
         assert {episode.id: episode for episode in home.episodes.list()} == folded
         assert {lesson.id: lesson.statement for lesson in home.lessons.list()} == model.lessons
-        assert home.state.active == model.adapter
+        assert (home.state.active, home.state.active_digest) == (model.adapter, self.digests[model.adapter])
+        known = home.knowledge.documents()
+        assert {name for name, found in known.items() if not found.removed} == model.documents
         settings = home.home.settings
         assert (settings.read_bytes().decode() if settings.exists() else None) == model.settings
 

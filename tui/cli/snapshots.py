@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli.output import FAILED, Cli, confirm, json_option, print_json, yes_option
+from tui.cli.output import FAILED, Cli, confirm, json_option, print_json, words, yes_option
 from tui.wording import plural
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def snapshot() -> None:
-    """Name the state of memory, adapters and settings; list what was named."""
+    """Name the state of memory, adapters and settings; list, show, compare and prune what was named."""
 
 
 @snapshot.command()
@@ -50,6 +50,77 @@ def list_snapshots(cli: Cli, as_json: bool) -> None:
         click.echo(
             "There are no snapshots yet. Every night takes one; so does `nightschool snapshot create`."
         )
+
+
+@snapshot.command()
+@click.argument("snapshot_id", metavar="ID")
+@json_option
+@click.pass_obj
+def show(cli: Cli, snapshot_id: str, as_json: bool) -> None:
+    """What a snapshot holds; ID may be `now`."""
+    from tui.render_snapshots import contents_lines
+
+    shown = _with_runtime(cli, lambda runtime: runtime.snapshot_contents(words([snapshot_id])))
+    if as_json:
+        print_json(shown)
+    else:
+        click.echo("\n".join(contents_lines(shown)))
+
+
+@snapshot.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@json_option
+@click.pass_obj
+def diff(cli: Cli, first: str, second: str, as_json: bool) -> None:
+    """What is lost and what comes back on the way from A to B; either may be `now`."""
+    from tui.render_snapshots import diff_lines
+
+    found = _with_runtime(cli, lambda runtime: runtime.snapshot_diff(words([first]), words([second])))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo("\n".join(diff_lines(found)))
+
+
+@snapshot.command()
+@click.option("--keep", metavar="N", type=click.IntRange(min=1), help="Keep the newest N.")
+@click.option(
+    "--older-than",
+    "days",
+    metavar="DAYS",
+    type=click.FloatRange(min=0, max=100_000),
+    help="Keep what is younger.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go; change nothing.")
+@yes_option
+@json_option
+@click.pass_obj
+def prune(cli: Cli, keep: int | None, days: float | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove snapshots, and adapters that nothing else goes back to.
+
+    The newest stays, and so does every way back from an adapter that is still there. Episodes, lessons and
+    documents stay in any case.
+    """
+    from tui.render_snapshots import pruned_lines
+
+    async def work(runtime: RuntimeCalls) -> int:
+        pruned = await runtime.prune_snapshots(keep, days, dry_run=True)
+        if not dry_run:
+            if not as_json:
+                click.echo("\n".join(pruned_lines(pruned, done=False)))
+            if pruned.snapshots and not confirm("Remove these? It cannot be undone.", yes):
+                return FAILED
+            pruned = await runtime.prune_snapshots(keep, days)
+        if as_json:
+            print_json(pruned)
+        elif dry_run:
+            click.echo("\n".join(pruned_lines(pruned, done=False)))
+        else:
+            click.echo(pruned_lines(pruned, done=True)[-1])
+        return 0
+
+    sys.exit(_with_runtime(cli, work))
 
 
 @snapshot.command("rollback")
