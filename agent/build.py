@@ -8,6 +8,7 @@ import threading
 
 from agent.approval import Approver, approval_chain
 from agent.archive import Archive
+from agent.backup import Backup
 from agent.bus import Bus
 from agent.calls import TaskRequest
 from agent.config import Settings, cache_dir
@@ -129,7 +130,11 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
                 home.root, knowledge, texts, chunks, settings.memory.file_mb, bus.deliver_from_anywhere
             ),
             forgetter=Forget(forgetter),
-            keeper=Keeper(contents=Contents(journal, rollback, state, adapters), pruning=pruning),
+            keeper=Keeper(
+                contents=Contents(journal, rollback, state, adapters),
+                pruning=pruning,
+                backup=Backup(home, journal, state, taking_away, [cache_dir()]),
+            ),
             on_close=lock.release,
         )
     )

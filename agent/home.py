@@ -21,6 +21,8 @@ from agent.errors import HomeError
 VERSION = 1
 # sun_path holds 108 bytes on Linux and 104 on macOS, terminator included
 _LONGEST_SOCKET_PATH = 100
+LEFT_OUT = frozenset({"lancedb", "sleep_cache", "logs", "lock", "host.sock", ".restoring"})
+"""What a home holds and no backup takes along: made again from the rest, or this process's own."""
 
 
 class Home:
@@ -41,6 +43,8 @@ class Home:
         self.state = root / "state.sqlite"
         self.settings = root / "config.toml"
         self.lock = root / "lock"
+        self.restoring = root / ".restoring"
+        """There while a backup is being restored: nothing in the home counts yet."""
 
     @property
     def socket(self) -> Path:
@@ -69,6 +73,11 @@ class Home:
             if mode & 0o077:
                 # only ever tightened: a home made read-only is meant to be
                 self.root.chmod(mode & 0o700)
+            if self.restoring.exists():
+                raise HomeError(
+                    f"A backup was being restored into {self.root}, and that was cut off. Restore it again, "
+                    "or choose another home with --home."
+                )
             self.socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             marker = self.root / "version"
             # a power cut may leave a name without its text

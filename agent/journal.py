@@ -216,6 +216,19 @@ class Journal:
         with self._lock:
             yield
 
+    def extent(self) -> list[tuple[Path, int]]:
+        """The journal's files with the bytes that are written of each: what a copy of it takes. Raises
+        HomeError."""
+        with self._lock:
+            try:
+                sizes = [(file, file.stat().st_size) for file in self._files]
+            except OSError as error:
+                raise HomeError(f"Cannot read the journal in {self.folder}: {error.strerror}.") from error
+            if sizes and self._overhang:
+                # bytes of an append that failed lie behind
+                sizes[-1] = (sizes[-1][0], self._end)
+            return sizes
+
     def running(self) -> list[str]:
         """Those of `interrupted` that were accepted since the last rollback: one that a rollback brought
         back unfinished is nobody's work any more."""

@@ -1,4 +1,4 @@
-"""The keeping part of the runtime: what snapshots hold, and which may go.
+"""The keeping part of the runtime: what snapshots hold, which may go, and backups.
 
 Meets `agent.keeping_calls.KeepingCalls`; what each call promises is written there.
 """
@@ -6,11 +6,14 @@ Meets `agent.keeping_calls.KeepingCalls`; what each call promises is written the
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
+from agent.backup import Backup
 from agent.errors import UsageError
-from agent.keeping_calls import Pruned, SnapshotContents, SnapshotDiff
+from agent.keeping_calls import BackupMade, Pruned, SnapshotContents, SnapshotDiff
 from agent.pruning import Pruning
 from agent.snapshot_contents import Contents
 
@@ -23,6 +26,8 @@ class Keeper:
     """Looks into snapshots."""
     pruning: Pruning
     """Lets snapshots go."""
+    backup: Backup
+    """Writes backups."""
 
 
 class Keeping(ABC):
@@ -53,3 +58,22 @@ class Keeping(ABC):
                 "with `nightschool sleep --stop`."
             )
         return await asyncio.to_thread(self._keeper.pruning.prune, keep, older_than_days)
+
+    async def backup(self, path: str, replace: bool = False) -> BackupMade:
+        stop = threading.Event()
+        work = asyncio.get_running_loop().run_in_executor(
+            None, self._keeper.backup.write, Path(path), replace, stop
+        )
+        work.add_done_callback(_retrieved)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # the thread takes back what it wrote so far; the process waits for it before it ends
+            stop.set()
+            raise
+
+
+def _retrieved(work: asyncio.Future[BackupMade]) -> None:
+    if not work.cancelled():
+        # one that nobody waits for any more would be reported as never retrieved
+        work.exception()

@@ -105,7 +105,7 @@ class SnapshotDiff(Record):
     adapter_second: str | None
     """What serves in the second."""
     settings: str
-    """Unified diff of config.toml; empty when nothing differs."""
+    """Unified diff of config.toml, or of the defaults where there is none; empty when nothing differs."""
 
 
 class StayingSnapshot(Record):
@@ -136,6 +136,21 @@ class Pruned(Record):
     """Snapshots that are left."""
 
 
+class BackupMade(Record):
+    """A backup that was written."""
+
+    path: str
+    """The file."""
+    bytes: int
+    """Its size."""
+    files: int
+    """How many files are in it."""
+    adapter: str | None
+    """The adapter that serves in it; None is the base model alone."""
+    left_out: dict[str, int]
+    """How many files of workspaces and nights are not in it, by what they are."""
+
+
 class KeepingCalls(Protocol):
     """What is kept, as every face sees it."""
 
@@ -151,3 +166,7 @@ class KeepingCalls(Protocol):
         """Let snapshots go that are not among the newest `keep` and older than so many days; one of the two
         may be left out. The newest stays, and so does one that a promotion names as its way back while its
         adapter is there. Raises UsageError."""
+
+    async def backup(self, path: str, replace: bool = False) -> BackupMade:
+        """Write everything that is kept into one file at this absolute path, as it is at one moment. An
+        existing file is only written over with `replace`. Raises UsageError and HomeError."""

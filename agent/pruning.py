@@ -29,6 +29,7 @@ from memory.state import Intent, State
 
 _log = logging.getLogger(__name__)
 _KIND = "prune"
+_DAYS = 100_000
 # a search that began before the tables are compacted still reads the version it found
 _SEARCHES_TAKE = timedelta(minutes=10)
 
@@ -70,6 +71,8 @@ class Pruning:
             raise UsageError(
                 "Say which snapshots may go: all but the newest --keep N, --older-than DAYS, or both."
             )
+        if older_than_days is not None and not 0 <= older_than_days <= _DAYS:
+            raise UsageError(f"--older-than takes a number of days from 0 to {_DAYS:,}.")
         with self._rollback.lock:
             snapshots = self._rollback.snapshots()
             wanted = _let_go(snapshots, keep, older_than_days)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from agent.keeping_calls import Pruned, SnapshotContents, SnapshotDiff
+from agent.keeping_calls import BackupMade, Pruned, SnapshotContents, SnapshotDiff
 
 
 class RemoteKeeping(ABC):
@@ -30,3 +30,7 @@ class RemoteKeeping(ABC):
             "prune_snapshots", keep=keep, older_than_days=older_than_days, dry_run=dry_run
         )
         return pruned
+
+    async def backup(self, path: str, replace: bool = False) -> BackupMade:
+        made: BackupMade = await self._call("backup", path=path, replace=replace)
+        return made

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.config import Settings
+from agent.config import Settings, default_text
 from agent.events import LessonKept, TaskAccepted
 from agent.journal import Journal
 from agent.journal_index import View
@@ -161,12 +161,18 @@ def _shown(documents: dict[str, Document], names: Iterable[str]) -> tuple[KeptDo
 
 
 def _settings_diff(one: Snapshot, other: Snapshot) -> str:
+    """Where a state has no config.toml, the defaults are what counts in it."""
+    before, after = (snapshot.settings or default_text() for snapshot in (one, other))
     lines = difflib.unified_diff(
         # at line feeds alone, so that other line ends show as what they are: a change
-        one.settings.split("\n"),
-        other.settings.split("\n"),
-        f"config.toml ({one.id})",
-        f"config.toml ({other.id})",
+        before.split("\n"),
+        after.split("\n"),
+        _settings_name(one),
+        _settings_name(other),
         lineterm="",
     )
     return "\n".join(lines)
+
+
+def _settings_name(snapshot: Snapshot) -> str:
+    return f"config.toml ({snapshot.id})" if snapshot.settings else f"the defaults ({snapshot.id})"

@@ -182,6 +182,12 @@ class State:
             self._set_active(connection, adapter, digest)
             self._fulfil(connection, intent)
 
+    def copy(self) -> bytes:
+        """The file as it would be with nothing in its write-ahead log: a whole database in itself."""
+        with self._guard(), self._lock, self._engine().connect() as connection:
+            copied: bytes = connection.connection.driver_connection.serialize()  # type: ignore[union-attr]
+            return copied
+
     def empty_log(self) -> None:
         """Bring the write-ahead log into the file and empty it, so that no overwritten row stays in it."""
         with self._guard(), self._engine().connect() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tui.wording import clean, plural
+from tui.wording import clean, file_size, plural
 
 if TYPE_CHECKING:
     from agent.keeping_calls import (
@@ -104,9 +104,9 @@ def pruned_lines(pruned: Pruned, done: bool) -> list[str]:
         lines.append("No snapshot goes.")
     freed = pruned.adapter_bytes + pruned.table_bytes
     if done:
-        lines.append(f"{_size(freed)} freed, {plural(pruned.remaining, 'snapshot')} left.")
+        lines.append(f"{file_size(freed)} freed, {plural(pruned.remaining, 'snapshot')} left.")
     elif pruned.snapshots:
-        lines.append(f"That frees {_size(freed)} and leaves {plural(pruned.remaining, 'snapshot')}.")
+        lines.append(f"That frees {file_size(freed)} and leaves {plural(pruned.remaining, 'snapshot')}.")
     return lines
 
 
@@ -130,9 +130,3 @@ def _lesson(lesson: KeptLesson) -> str:
 
 def _documents(documents: Sequence[KeptDocument]) -> list[str]:
     return [f"{document.id}  {clean(document.path)} in {clean(document.domain)}" for document in documents]
-
-
-def _size(count: int) -> str:
-    if count < 10**6:
-        return f"{count / 1e3:.0f} kB"
-    return f"{count / 1e6:.1f} MB" if count < 10**9 else f"{count / 1e9:.2f} GB"

@@ -27,6 +27,13 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def file_size(count: int) -> str:
+    """`3 kB`, `12.5 MB`, `1.20 GB`."""
+    if count < 10**6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 10**9 else f"{count / 1e9:.2f} GB"
+
+
 def short_count(number: int) -> str:
     """`812`, `1.3k`, `32k`."""
     if number < 1000:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.backup import Backup
 from agent.events import (
     EpisodeStarted,
     Event,
@@ -77,6 +78,7 @@ class KeptHome:
             self.home.lancedb,
             [self.episodes, self.lessons, self.chunks],
         )
+        self.backup = Backup(self.home, self.journal, self.state)
 
     def start(self) -> None:
         """What the runtime does before anything else."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.client import RemoteRuntime
+from agent.config import set_value
 from agent.errors import UsageError
 from agent.events import FeedbackGiven, KnowledgeChanged
+from agent.home import Home
+from agent.host import Host
+from agent.runtime import Runtime
 from agent.snapshot_contents import unlike_defaults
 from memory.knowledge import Version, document_id
 from memory.types import Feedback
@@ -143,8 +150,36 @@ def test_settings_that_are_no_toml_say_so(home: KeptHome) -> None:
     assert shown.settings_problem.startswith("config.toml is not valid TOML")
 
 
+def test_without_a_file_the_defaults_are_what_differs(home: KeptHome) -> None:
+    home.home.settings.unlink()
+    home.rollback.take("defaults")
+    assert home.contents.show("now").settings == {}
+    set_value(home.root, "agent.max_steps", "7")
+    lines = home.contents.diff("defaults", "now").settings.split("\n")
+    found = [line.split("#")[0].strip() for line in lines if line[:1] in ("+", "-")]
+    assert found[2:] == ["-max_steps = 20", "+max_steps = 7"]
+
+
 def test_other_line_ends_are_a_difference(home: KeptHome) -> None:
     home.home.settings.write_bytes(b"a = 1\n")
     home.rollback.take("unix")
     home.home.settings.write_bytes(b"a = 1\r\n")
     assert "+a = 1\r" in home.contents.diff("unix", "now").settings
+
+
+async def test_the_owner_answers_too(home: KeptHome, make_runtime: Callable[..., Any]) -> None:
+    home.rollback.rollback("evening")
+    home.rollback.take("morning")
+    home.close()
+    runtime: Runtime = await make_runtime([], home=home.root)
+    host = Host(runtime, Home(home.root))
+    await host.start()
+    remote = await RemoteRuntime.connect(Home(home.root).socket)
+    assert await remote.snapshot_contents("evening") == await runtime.snapshot_contents("evening")
+    assert await remote.snapshot_diff("evening", "last") == await runtime.snapshot_diff("evening", "last")
+    assert (await remote.prune_snapshots(1, dry_run=True)).adapters == ("ad_2",)
+    assert (await remote.prune_snapshots(keep=1)).remaining == 2
+    with pytest.raises(UsageError, match="--keep N"):
+        await remote.prune_snapshots()
+    await remote.close()
+    await host.stop()

@@ -16,6 +16,7 @@ from tui.cli.output import Cli, Folder
 _COMMANDS = {
     "adapters": ("tui.cli.adapters:adapters", "What the nights made; which one serves."),
     "ask": ("tui.cli.ask:ask", "Answer one question, without tools."),
+    "backup": ("tui.cli.backups:backup", "Write everything that is kept into one file."),
     "bench": ("tui.cli.bench:bench", "Measure the product on public and own benchmarks."),
     "chat": ("tui.cli.chat:chat", "A plain line-by-line conversation."),
     "config": ("tui.cli.config:config", "Show or change settings."),
@@ -28,6 +29,7 @@ _COMMANDS = {
     "model": ("tui.cli.model:model", "List, fetch, choose and verify models."),
     "remember": ("tui.cli.ask:remember", "Tell it something to keep."),
     "report": ("tui.cli.sleep:report", "The report card of a night."),
+    "restore": ("tui.cli.backups:restore", "Bring a backup back, into an empty home."),
     "review": ("tui.cli.review:review", "What it chose to learn and why; approve, reject, edit."),
     "rollback": ("tui.cli.snapshots:rollback", "Go back to a snapshot of memory, adapters and settings."),
     "run": ("tui.cli.run:run", "Work on one task with tools in the sandbox."),

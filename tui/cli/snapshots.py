@@ -89,7 +89,7 @@ def diff(cli: Cli, first: str, second: str, as_json: bool) -> None:
     "--older-than",
     "days",
     metavar="DAYS",
-    type=click.FloatRange(min=0, max=100_000),
+    type=float,
     help="Keep what is younger.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would go; change nothing.")
