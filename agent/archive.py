@@ -39,7 +39,8 @@ class Archive:
         self._journal = journal
         self._store = store
         self._tables = tables
-        self._count_tokens = count_tokens
+        self.count_tokens = count_tokens
+        """How long a text is, for a budget."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
 
     async def get(self, episode_id: str) -> Episode:
@@ -78,7 +79,7 @@ class Archive:
         try:
             left_out = [exclude] if exclude else []
             return await self._in_thread(
-                lambda: recall(self._store, task, tokens, self._count_tokens, left_out)
+                lambda: recall(self._store, task, tokens, self.count_tokens, left_out)
             )
         except StoreError as error:
             log.warning("nothing recalled: %s", error)

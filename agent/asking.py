@@ -32,6 +32,11 @@ class Asking:
         self.asked_at = time.monotonic()
         await self._parts.load_model()
         request, recalled = await self._request(question, memory)
+        end = await self.answer(request)
+        return Answer(answer=end.text.strip(), signals=end.signals, tokens=end.usage, recalled=recalled)
+
+    async def answer(self, request: GenerateRequest) -> TurnEnd:
+        """What the loaded model answers, its signals taken together. Raises ModelError."""
         signals: list[TokenSignal] = []
         end: TurnEnd | None = None
         with self._by_day():
@@ -42,12 +47,7 @@ class Asking:
                     end = delta
         if end is None:
             raise ModelError("The model stopped without ending its answer. Ask again.")
-        return Answer(
-            answer=end.text.strip(),
-            signals=SignalSummary.of(signals),
-            tokens=end.usage,
-            recalled=recalled,
-        )
+        return end.model_copy(update={"signals": SignalSummary.of(signals)})
 
     async def ask_many(self, questions: Sequence[str], memory: bool) -> list[Answer]:
         """An answer to each, decoded together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import threading
 
@@ -37,6 +38,7 @@ from agent.sleep.bedroom import Bedroom
 from agent.snapshot_contents import Contents
 from agent.tables import Tables
 from memory.adapters import AdapterRegistry
+from memory.answers import AnswerStore, digest_of
 from memory.chunks import ChunkStore
 from memory.embed import Embedder, MiniLmEmbedder
 from memory.episodes import EpisodeStore
@@ -45,6 +47,8 @@ from memory.state import State
 from memory.texts import TextStore
 from sandbox.policy import default_policy
 from skills.registry import builtin_registry
+
+_log = logging.getLogger(__name__)
 
 
 def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
@@ -55,7 +59,19 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
     embedder = load_embedder(settings)
     store, lessons = EpisodeStore(home.lancedb, embedder), LessonStore(home.lancedb, embedder)
     chunks, texts = ChunkStore(home.lancedb, embedder), TextStore(home.knowledge)
-    knowledge = KnowledgeLog(journal, texts, chunks)
+    answers = AnswerStore(home.answers)
+
+    def known_state() -> str:
+        episodes = {name: journal.episode_seq(name) for name in journal.episode_ids()}
+        return digest_of({"knowledge": knowledge.state(), "episodes": sorted(episodes.items())})
+
+    def drop_answers() -> None:
+        try:
+            answers.keep_only(known_state())
+        except OSError as error:
+            _log.warning("answers from what is past could not be removed: %s", error)
+
+    knowledge = KnowledgeLog(journal, texts, chunks, drop_answers)
     tables = Tables(journal, store, lessons, knowledge)
     state, adapters = State(home.state), AdapterRegistry(home.adapters)
     rollback = Rollback(
@@ -129,6 +145,8 @@ def build_runtime(home: Home, settings: Settings, lock: OwnerLock) -> Runtime:
             library=Library(
                 home.root, knowledge, texts, chunks, settings.memory.file_mb, bus.deliver_from_anywhere
             ),
+            answers=answers,
+            known_state=known_state,
             forgetter=Forget(forgetter),
             keeper=Keeper(
                 contents=Contents(journal, rollback, state, adapters),
@@ -153,8 +171,9 @@ def base_digest(name: str) -> str:
 
 
 def drop_caches(home: Home) -> None:
-    """Remove what nights computed from lessons and kept."""
+    """Remove what was computed from episodes and lessons and kept: by nights, and answers. Raises OSError."""
     shutil.rmtree(home.sleep_cache, ignore_errors=True)
+    AnswerStore(home.answers).clear()
 
 
 def chosen_model(settings: Settings) -> ModelEntry:

@@ -94,6 +94,8 @@ class MemorySettings(_Section):
     """Sentence embedder, a catalogue name."""
     recall_tokens: int = Field(default=400, ge=0)
     """Tokens for recalled episodes in a task's prompt; 0 recalls nothing."""
+    source_tokens: int = Field(default=900, ge=100)
+    """Tokens for passages of documents in a question's prompt."""
     file_mb: int = Field(default=8, ge=1)
     """MiB of text that knowledge keeps of one file."""
 

@@ -37,6 +37,7 @@ class Home:
         self.workspaces = root / "workspaces"
         self.logs = root / "logs"
         self.knowledge = root / "knowledge"
+        self.answers = root / "answers"
         self.adapters = root / "adapters"
         self.nights = root / "nights"
         self.sleep_cache = root / "sleep_cache"

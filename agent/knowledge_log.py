@@ -6,9 +6,10 @@ made from those two at any time: after a rollback, a crash, or by `nightschool e
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.events import Event, KnowledgeChanged
 from agent.journal import Journal
@@ -28,10 +29,18 @@ BATCH = 256
 class KnowledgeLog:
     """What is known in one home. Safe to use from several threads."""
 
-    def __init__(self, journal: Journal, texts: TextStore, chunks: ChunkStore) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        texts: TextStore,
+        chunks: ChunkStore,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`changed` is called whenever what is known may have become something else."""
         self._journal = journal
         self._texts = texts
         self._chunks = chunks
+        self._changed = changed
         self._folding = threading.Lock()
         self._folded: list[int] = []
         self._documents: dict[str, Document] = {}
@@ -54,22 +63,32 @@ class KnowledgeLog:
         """Journal a change whose chunks are in the table, and search what it says. Raises HomeError."""
         with self.lock:
             kept = self._journal.append(event)
+            self._changed()
             self._chunks.set_current(self._current())
             return kept
+
+    def state(self) -> str:
+        """Names what is known now: another name after anything was added, changed or taken out, the same
+        one again after that is taken back."""
+        return hashlib.sha256("\n".join(sorted(self._current())).encode()).hexdigest()
 
     def follow(self) -> None:
         """Make the table hold exactly the chunks of the versions that count. Cheap when nothing differs.
         Raises StoreError."""
         with self.lock:
-            documents = self.documents()
-            if not documents and not self._chunks.exists:
-                return
-            wanted = {version.id: version for found in documents.values() for version in found.versions}
-            there = self._chunks.versions()
-            self._chunks.drop([name for name, rows in there.items() if name not in wanted or not rows.whole])
-            whole = {name for name, rows in there.items() if rows.whole}
-            self._put([version for name, version in wanted.items() if name not in whole])
-            self._chunks.set_current(self._current())
+            self._changed()
+            self._follow()
+
+    def _follow(self) -> None:
+        documents = self.documents()
+        if not documents and not self._chunks.exists:
+            return
+        wanted = {version.id: version for found in documents.values() for version in found.versions}
+        there = self._chunks.versions()
+        self._chunks.drop([name for name, rows in there.items() if name not in wanted or not rows.whole])
+        whole = {name for name, rows in there.items() if rows.whole}
+        self._put([version for name, version in wanted.items() if name not in whole])
+        self._chunks.set_current(self._current())
 
     def rebuild(self) -> None:
         """Make the table anew from the journal and the texts. Raises StoreError."""

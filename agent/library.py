@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,6 +157,18 @@ class Library:
         if not text.strip():
             raise UsageError("There is nothing to search for. Give some words.")
         return self._chunks.search(text, limit, domain, every_version)
+
+    def domains(self) -> list[str]:
+        """The areas that anything is known in now."""
+        return sorted({document.domain for document in self.documents()})
+
+    def find(self, text: str, limit: int, domains: Sequence[str]) -> list[KnowledgeHit]:
+        """What is known now of these domains, best first. Raises StoreError."""
+        return self._chunks.search(text, limit, tuple(domains))
+
+    def likeness(self, text: str) -> dict[str, float]:
+        """How near a text is to each domain. Raises StoreError."""
+        return self._chunks.likeness(text)
 
     def _read(
         self,

@@ -18,6 +18,7 @@ from agent.library import Library
 from agent.model.thread import ModelThread
 from agent.pending import Pending
 from agent.sleep.bedroom import Bedroom
+from memory.answers import AnswerStore
 from sandbox.base import Sandbox
 from skills.registry import Registry
 
@@ -43,6 +44,10 @@ class Parts:
     """What nights work with."""
     library: Library
     """The documents."""
+    answers: AnswerStore
+    """Answers from documents, kept."""
+    known_state: Callable[[], str]
+    """Names what is known now, episodes included."""
     forgetter: Forget
     """Forgets for good."""
     keeper: Keeper

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from agent.knowledge_calls import KnowledgeAdded, KnownDocument
+from agent.knowledge_calls import KnowledgeAdded, KnownDocument, SourcedAnswer
 from memory.knowledge import Document, KnowledgeHit
 
 
@@ -47,3 +47,11 @@ class RemoteKnowing(ABC):
             "knowledge_search", text=text, limit=limit, domain=domain, every_version=every_version
         )
         return hits
+
+    async def knowledge_ask(
+        self, question: str, memory: bool = True, domains: tuple[str, ...] = (), fresh: bool = False
+    ) -> SourcedAnswer:
+        answer: SourcedAnswer = await self._call(
+            "knowledge_ask", question=question, memory=memory, domains=domains, fresh=fresh
+        )
+        return answer

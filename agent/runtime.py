@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.acting import workspace_problem
+from agent.answering import Answering
 from agent.asking import Asking
 from agent.calls import Answer, EpisodeHit, FileChange, Status, TaskRequest
 from agent.endings import Endings
@@ -20,6 +21,7 @@ from agent.errors import UsageError
 from agent.events import EpisodeStarted, EpisodeUndone, Event, FeedbackGiven, RunFinished, TaskAccepted
 from agent.keeping import Keeping
 from agent.knowing import Knowing
+from agent.knowledge_calls import SourcedAnswer
 from agent.learning import Learning
 from agent.parts import Parts
 from agent.sandboxing import SandboxProbe
@@ -45,6 +47,7 @@ class Runtime(Learning, Knowing, Keeping):
         self._endings = Endings(parts.bus, parts.archive)
         self._tasks = TaskQueue(TaskWork(parts, self._endings, self.by_day), parts.bus)
         self._asking = Asking(parts, self.by_day)
+        self._answering = Answering(parts, self._asking)
         self._undoing = Undoing(parts.home)
         self._sandbox = SandboxProbe(parts.sandbox)
 
@@ -101,6 +104,11 @@ class Runtime(Learning, Knowing, Keeping):
 
     async def ask_many(self, questions: tuple[str, ...], memory: bool = True) -> list[Answer]:
         return await self._asking.ask_many(questions, memory)
+
+    async def knowledge_ask(
+        self, question: str, memory: bool = True, domains: tuple[str, ...] = (), fresh: bool = False
+    ) -> SourcedAnswer:
+        return await self._answering.ask(question, memory, domains, fresh)
 
     async def remember(self, text: str) -> str:
         if not text.strip():

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from memory.embed import DIMENSIONS, Embedder
 from memory.errors import UnknownDocument
 from memory.hits import why_found
-from memory.hybrid import QUERY_CHARS, hybrid
+from memory.hybrid import QUERY_CHARS, embedder_of, hybrid
 from memory.knowledge import Chunk, KnowledgeHit
 from memory.record_store import RecordStore
 from memory.table import SQUEEZED
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 
@@ -74,6 +76,7 @@ class ChunkStore(RecordStore[Chunk]):
     def __init__(self, folder: Path, embedder: Embedder | None) -> None:
         super().__init__(folder, embedder, chunk_schema, text_column="text")
         self._current: frozenset[str] = frozenset()
+        self._middles_of: tuple[frozenset[str] | None, dict[str, NDArray[np.float32]]] = None, {}
 
     @property
     def exists(self) -> bool:
@@ -120,14 +123,18 @@ class ChunkStore(RecordStore[Chunk]):
             self._table.update("current", False, "version", off)
 
     def search(
-        self, text: str, limit: int = 10, domain: str | None = None, every_version: bool = False
+        self,
+        text: str,
+        limit: int = 10,
+        domain: str | Sequence[str] | None = None,
+        every_version: bool = False,
     ) -> builtins.list[KnowledgeHit]:
-        """Best first; what is known now, of one domain where that is given."""
+        """Best first; what is known now, of one or several domains where they are given."""
         if not self.exists:
             return []
         query = text[:QUERY_CHARS]
-        equal: dict[str, str | bool] = {} if every_version else {"current": True}
-        if domain is not None:
+        equal: dict[str, str | bool | Sequence[str]] = {} if every_version else {"current": True}
+        if domain is not None and domain != ():
             equal["domain"] = domain
         return [
             KnowledgeHit(
@@ -141,6 +148,37 @@ class ChunkStore(RecordStore[Chunk]):
                 self._table, self._embedder, query, limit, ("payload", "text", "current"), equal
             )
         ]
+
+    def likeness(self, text: str) -> dict[str, float]:
+        """Cosine between a text and the middle of each domain's current chunks; empty without an embedder."""
+        if self._embedder is None or not self.exists:
+            return {}
+        vector = self._embedder.embed([text[:QUERY_CHARS]])[0]
+        return {domain: float(vector @ middle) for domain, middle in self._middles().items()}
+
+    def _middles(self) -> dict[str, NDArray[np.float32]]:
+        """The mean vector of each domain's current chunks, of length 1. 0.1 s for 10,000 chunks, kept until
+        others are current."""
+        import numpy as np
+
+        known, found = self._middles_of
+        if known is self._current:
+            return found
+        current = self._current
+        assert self._embedder is not None
+        rows = self._table.select(["domain", "vector", "embedded"], equal={"current": True})
+        vectors: dict[str, builtins.list[Any]] = {}
+        for row in rows:
+            if row["vector"] is not None and embedder_of(row["embedded"]) == self._embedder.name:
+                vectors.setdefault(row["domain"], []).append(row["vector"])
+        found = {}
+        for domain, those in vectors.items():
+            middle = np.asarray(those, dtype=np.float32).mean(axis=0)
+            found[domain] = middle / max(float(np.linalg.norm(middle)), 1e-9)
+        if len(vectors) > 0:
+            # rows that wait for their vectors would be missed for good
+            self._middles_of = current, found
+        return found
 
     def embed_missing(self) -> int:
         """Embed the rows that have no vector of this embedder; returns how many."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ def hybrid(
     query: str,
     limit: int,
     columns: tuple[str, ...],
-    equal: Mapping[str, str | bool] | None = None,
+    equal: Mapping[str, str | bool | Sequence[str]] | None = None,
 ) -> list[Found]:
     """The best rows first; only those with these values, where that is given. Raises StoreError."""
     if not query.strip() or limit <= 0:

@@ -92,7 +92,7 @@ def quote(episode: Episode, chars: int) -> str:
     if episode.kind == "note":
         lines = [
             f"[note {source}] the user asked to remember:",
-            *_marked("", _whole(episode.task, chars * 10)),
+            *marked("", _whole(episode.task, chars * 10)),
         ]
         lines += _corrections(episode, chars)
         return "\n".join(lines)
@@ -100,10 +100,10 @@ def quote(episode: Episode, chars: int) -> str:
     if episode.undone:
         lines[0] += ", its changes were undone"
     last = episode.turns[-1].user.content
-    lines += _marked("asked: ", shorten(last, chars))
+    lines += marked("asked: ", shorten(last, chars))
     if episode.answer:
         rated = " (the user rated this bad)" if _rated_bad(episode) else ""
-        lines += _marked(f"answered{rated}: ", shorten(episode.answer, chars))
+        lines += marked(f"answered{rated}: ", shorten(episode.answer, chars))
     lines += _corrections(episode, chars)
     return "\n".join(lines)
 
@@ -128,11 +128,11 @@ def _corrections(episode: Episode, chars: int) -> list[str]:
     lines: list[str] = []
     for given in episode.feedback:
         if given.text:
-            lines += _marked(f"the user then said ({given.rating}): ", shorten(given.text, chars))
+            lines += marked(f"the user then said ({given.rating}): ", shorten(given.text, chars))
     return lines
 
 
-def _marked(label: str, text: str) -> list[str]:
+def marked(label: str, text: str) -> list[str]:
     """Every line begins with a mark, so that no text can step out of its quotation."""
     return [f"> {line}" for line in (label + text).splitlines() or [label]]
 

@@ -124,7 +124,7 @@ class Table:
         columns: list[str],
         *,
         ids: Sequence[str] | None = None,
-        equal: Mapping[str, str | bool] | None = None,
+        equal: Mapping[str, str | bool | Sequence[str]] | None = None,
         among: Mapping[str, Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
         """Rows by id, by equal columns, or by columns that hold one of several values; all by default.
@@ -158,7 +158,7 @@ class Table:
             self._open().update(where=col(among).isin(list(values)), values={column: value})
 
     def match(
-        self, text: str, limit: int, equal: Mapping[str, str | bool] | None = None
+        self, text: str, limit: int, equal: Mapping[str, str | bool | Sequence[str]] | None = None
     ) -> list[dict[str, Any]]:
         """Ids of the rows whose text holds any of these words, best BM25 first."""
         from lancedb.query import MatchQuery
@@ -174,7 +174,7 @@ class Table:
         vector: Any,
         limit: int,
         columns: list[str],
-        equal: Mapping[str, str | bool] | None = None,
+        equal: Mapping[str, str | bool | Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
         """Rows by cosine distance (`_distance`); rows without a vector are left out."""
         with self._guard():
@@ -324,12 +324,18 @@ class Table:
             raise self.damaged(fact) from error
 
 
-def _where(query: Any, equal: Mapping[str, str | bool] | None, conditions: Sequence[Any] = ()) -> Any:
-    """A query narrowed to rows with these values, before anything is ranked."""
+def _where(
+    query: Any, equal: Mapping[str, str | bool | Sequence[str]] | None, conditions: Sequence[Any] = ()
+) -> Any:
+    """A query narrowed to rows with these values, or one of several, before anything is ranked."""
     from lancedb.expr import col, lit
 
     together = None
-    for condition in (*conditions, *(col(name) == lit(value) for name, value in (equal or {}).items())):
+    given = (
+        col(name) == lit(value) if isinstance(value, str | bool) else col(name).isin(list(value))
+        for name, value in (equal or {}).items()
+    )
+    for condition in (*conditions, *given):
         together = condition if together is None else together & condition
     return query if together is None else query.where(together)
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
+from memory.episode_text import shorten
 from memory.hits import shared_words
 from tui.wording import clean, plural
 
 if TYPE_CHECKING:
-    from agent.knowledge_calls import KnownDocument
+    from agent.knowledge_calls import KnownDocument, Source, SourcedAnswer
     from memory.knowledge import Document, KnowledgeHit
 
 _LINES = 6
+_EPISODE_CHARS = 80
 
 
 def document_lines(documents: Sequence[Document]) -> list[RenderableType]:
@@ -71,6 +73,34 @@ def passages(hits: Sequence[KnowledgeHit], query: str) -> list[RenderableType]:
         why = f"  {hit.reason}; {chunk.domain}, {chunk.document}, added {chunk.at.astimezone():%Y-%m-%d}"
         shown += [head, Text(clean(why), style="dim"), body, Text("")]
     return shown[:-1]
+
+
+def source_lines(answer: SourcedAnswer) -> list[str]:
+    """Below an answer: the sources it rests on, or those that were nearest, and how it came about."""
+    lines = []
+    cited = [source for source in answer.sources if source.cited]
+    if answer.sources and not cited:
+        lines.append("Nearest to it, and without an answer:")
+    lines += [_source_line(source) for source in cited or answer.sources]
+    if cited and answer.unsupported:
+        lines.append("In none of them: " + clean(" ".join(answer.unsupported)))
+    if answer.cached:
+        when = f"{answer.at.astimezone():%Y-%m-%d %H:%M}"
+        lines.append(f"Answered {when} from the same knowledge and kept; --fresh answers anew.")
+    return lines
+
+
+def _source_line(source: Source) -> str:
+    if source.kind == "episode":
+        return f"[{source.number}] episode {source.name}: {clean(shorten(source.text, _EPISODE_CHARS))}"
+    where = clean(_home_short(source.path)).replace("\n", " ")
+    if source.first_line is not None and source.last_line is not None:
+        last = f"-{source.last_line}" if source.last_line != source.first_line else ""
+        where += f":{source.first_line}{last}"
+    elif source.place:
+        where += f", {source.place}"
+    added = f", added {source.at.astimezone():%Y-%m-%d}" if source.at else ""
+    return f"[{source.number}] {where}  {source.domain}{added}"
 
 
 def _best_lines(lines: list[str], query: str) -> list[str]:

@@ -7,16 +7,55 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli.output import FAILED, OK, Cli, json_option, print_json, words
 
+if TYPE_CHECKING:
+    from agent.calls import Answer, RuntimeCalls
+    from agent.knowledge_calls import SourcedAnswer
 
-@click.command()
+
+class _Ask(click.Command):
+    """Lets `--domains` take several names: those that follow it, up to an option or what is no name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from memory.knowledge import DOMAIN
+
+        spread: list[str] = []
+        taking = False
+        for place, word in enumerate(args):
+            if word == "--":
+                spread += args[place:]
+                break
+            if word == "--domains":
+                # click itself says that a name is missing
+                taking, fresh = True, True
+                spread.append(word)
+                continue
+            if taking and not word.startswith("-") and (fresh or DOMAIN.fullmatch(word)):
+                spread += [word] if fresh else ["--domains", word]
+                fresh = False
+                continue
+            taking = False
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_Ask)
 @click.argument("question", nargs=-1)
-@click.option("--no-memory", is_flag=True, help="Recall nothing: the weights alone.")
+@click.option("--input", "given", metavar="QUESTION", help="The question, in place of the argument.")
+@click.option("--use-rag", is_flag=True, help="Answer from the documents that are known, with sources.")
+@click.option(
+    "--domains",
+    metavar="DOMAIN...",
+    multiple=True,
+    help="Only these areas of knowledge, with --use-rag, which it implies. Name them after the question.",
+)
+@click.option("--fresh", is_flag=True, help="With --use-rag: none of the answers that were kept.")
+@click.option("--no-memory", is_flag=True, help="Recall nothing of past episodes.")
 @click.option("--batch", type=click.Path(path_type=Path), help="JSON lines with `id` and `question`.")
 @click.option("--model", "model_name", help="A name from `nightschool model list`.")
 @json_option
@@ -24,6 +63,10 @@ from tui.cli.output import FAILED, OK, Cli, json_option, print_json, words
 def ask(
     cli: Cli,
     question: tuple[str, ...],
+    given: str | None,
+    use_rag: bool,
+    domains: tuple[str, ...],
+    fresh: bool,
     no_memory: bool,
     batch: Path | None,
     model_name: str | None,
@@ -31,23 +74,35 @@ def ask(
 ) -> None:
     """Answer one QUESTION, without tools and without leaving an episode.
 
-    With --batch a question that cannot be answered has `error` instead; the exit code is 1 then.
+    With --use-rag it is answered from documents added by `nightschool knowledge add`, with the sources that
+    hold the answer, or it says that it found none. With --batch a question that cannot be answered has
+    `error` instead; the exit code is 1 then.
     """
     from agent.errors import ModelError, UsageError, WeightsMissing
     from tui.cli.session import open_session
 
-    if batch is not None and question:
-        raise UsageError("Give a question or --batch FILE, not both.")
-    items: list[dict[str, Any]] = [{"id": None, "question": words(question)}]
+    if sum((batch is not None, bool(question), given is not None)) > 1:
+        raise UsageError("Give a question, --input QUESTION or --batch FILE, not several of them.")
+    items: list[dict[str, Any]] = [
+        {"id": None, "question": words([given] if given is not None else question)}
+    ]
     if batch:
         items = list(_read_batch(batch))
+    wanted = tuple(dict.fromkeys(words([name]) for name in domains))
+    if wanted and batch is None and not items[0]["question"].strip():
+        raise UsageError("There is no question left. Put it before --domains, or in quotes.")
+
+    async def answered(runtime: RuntimeCalls, text: str) -> Answer | SourcedAnswer:
+        if use_rag or wanted:
+            return await runtime.knowledge_ask(text, not no_memory, wanted, fresh)
+        return await runtime.ask(text, memory=not no_memory)
 
     async def work() -> int:
         code = OK
         async with open_session(cli, model_name) as runtime:
             for item in items:
                 try:
-                    answer = await runtime.ask(item["question"], memory=not no_memory)
+                    answer = await answered(runtime, item["question"])
                 except (UsageError, ModelError) as error:
                     if batch is None or isinstance(error, WeightsMissing):
                         raise
@@ -59,10 +114,21 @@ def ask(
                     found = answer.model_dump(mode="json")
                     print_json({"id": item["id"], **found} if batch else found)
                 else:
-                    click.echo(answer.answer)
+                    _print_answer(answer)
         return code
 
     sys.exit(asyncio.run(work()))
+
+
+def _print_answer(answer: Answer | SourcedAnswer) -> None:
+    from agent.knowledge_calls import SourcedAnswer
+
+    click.echo(answer.answer)
+    if isinstance(answer, SourcedAnswer):
+        from tui.render_knowledge import source_lines
+
+        lines = source_lines(answer)
+        click.echo("".join(f"\n{line}" for line in lines), nl=bool(lines))
 
 
 @click.command()

@@ -12,6 +12,7 @@ import click
 
 from tui.cli.bench_c2w import c2w, compare
 from tui.cli.bench_general import general
+from tui.cli.bench_rag import rag
 from tui.cli.bench_squad import squad
 from tui.cli.output import Cli, json_option, print_json
 
@@ -24,6 +25,7 @@ def bench() -> None:
 bench.add_command(c2w)
 bench.add_command(compare)
 bench.add_command(general)
+bench.add_command(rag)
 bench.add_command(squad)
 
 

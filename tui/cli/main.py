@@ -25,6 +25,7 @@ _COMMANDS = {
     "episodes": ("tui.cli.episodes:episodes", "List, show and search past episodes."),
     "feedback": ("tui.cli.episodes:feedback", "Judge an episode: good or bad, with a correction."),
     "forget": ("tui.cli.review:forget", "Forget an episode or a lesson for good."),
+    "infer": ("tui.cli.ask:ask", "Another name for `ask`."),
     "knowledge": ("tui.cli.knowledge:knowledge", "Add, list, show, search and remove documents."),
     "model": ("tui.cli.model:model", "List, fetch, choose and verify models."),
     "remember": ("tui.cli.ask:remember", "Tell it something to keep."),
