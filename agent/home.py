@@ -21,7 +21,7 @@ from agent.errors import HomeError
 VERSION = 1
 # sun_path holds 108 bytes on Linux and 104 on macOS, terminator included
 _LONGEST_SOCKET_PATH = 100
-LEFT_OUT = frozenset({"lancedb", "sleep_cache", "logs", "lock", "host.sock", ".restoring"})
+LEFT_OUT = frozenset({"lancedb", "answers", "sleep_cache", "logs", "lock", "host.sock", ".restoring"})
 """What a home holds and no backup takes along: made again from the rest, or this process's own."""
 
 
