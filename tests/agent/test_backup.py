@@ -12,6 +12,7 @@ import stat
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -342,7 +343,16 @@ def test_every_damage_is_noticed(made: BackupMade, tmp_path: Path) -> None:
     for _ in range(25):
         place = values.randrange(20, len(whole))
         broken.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        refused(broken, root, "cannot be restored")
+        if not unpacks_to(broken, gzip.decompress(whole)):
+            refused(broken, root, "cannot be restored")
+
+
+def unpacks_to(archive: Path, content: bytes) -> bool:
+    """Whether a flipped byte stands where deflate leaves bits unused, and so has changed nothing."""
+    try:
+        return gzip.decompress(archive.read_bytes()) == content
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def repacked(
