@@ -122,7 +122,7 @@ def run(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         ("ask --batch half", "half, line 1"),
         ("ask --batch latin", "UTF-8"),
         ("ask --batch surrogate", "UTF-8"),
-        ("ask --batch file why", "not both"),
+        ("ask --batch file why", "not several of them"),
         ("remember bad\udcff", "UTF-8"),
         ("episodes search bad\udcff", "UTF-8"),
         ("chat", "--script"),
