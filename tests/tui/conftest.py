@@ -20,7 +20,34 @@ from fake_runtime import FakeRuntime
 from agent.calls import RuntimeCalls
 from agent.config import Settings, TuiSettings
 from tui.app import NightSchoolApp
+from tui.cli.entry import main
 from tui.widgets import ask_card
+
+Run = Callable[..., tuple[int, str, str]]
+"""Runs `nightschool` with arguments: exit code, standard output, standard error."""
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path], Run]:
+    """From a home's folder to what runs `nightschool` on it."""
+
+    def on(home: Path) -> Run:
+        def run_command(*arguments: str) -> tuple[int, str, str]:
+            monkeypatch.setattr(sys, "argv", ["nightschool", "--home", str(home), *arguments])
+            capsys.readouterr()
+            code: Any = 0
+            try:
+                main()
+            except SystemExit as stop:
+                code = stop.code or 0
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        return run_command
+
+    return on
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,14 +12,13 @@ from agent import build
 from agent.model.catalogue import catalogue
 from agent.model.fake import FakeModel
 from tests.memory.conftest import FakeEmbedder
-from tui.cli.entry import main
 
 Run = Callable[..., tuple[int, str, str]]
 QUESTION = "What does the owl eat?"
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[[Path], Run]) -> Run:
     """Runs `nightschool` where an owl is known: exit code, standard output, standard error."""
     fake = next(iter(catalogue().values())).model_copy(update={"name": "fake"})
     monkeypatch.setenv("NIGHTSCHOOL_CACHE", str(tmp_path / "cache"))
@@ -31,16 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(build, "_check_weights", lambda name: None)
     (tmp_path / "owl.md").write_text("# Owls\n\nThe owl eats mice.\n")
 
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nightschool", "--home", str(tmp_path / "home"), *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
+    run_command = command_line(tmp_path / "home")
 
     assert run_command("knowledge", "add", "--data", str(tmp_path / "owl.md"), "--domain", "birds")[0] == 0
     return run_command

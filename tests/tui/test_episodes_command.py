@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from agent.home import Home
 from agent.journal import Journal
 from memory.types import Message, Step, TokenSignal, TokenUsage, ToolCall, ToolResult
 from skills.preimages import Preimages
-from tui.cli.entry import main
 
 FIRST, SECOND, CUT_OFF = "ep_20260101T090000_aaaa", "ep_20260101T100000_bbbb", "ep_20260102T090000_cccc"
 Run = Callable[..., tuple[int, str, str]]
@@ -65,21 +63,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture
-def run(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(home: Home, monkeypatch: pytest.MonkeyPatch, command_line: Callable[[Path], Run]) -> Run:
     """Runs `nightschool` with arguments: exit code, standard output, standard error."""
 
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nightschool", "--home", str(home.root), *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run_command
+    return command_line(home.root)
 
 
 def lines(output: str) -> list[dict[str, Any]]:

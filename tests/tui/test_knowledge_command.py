@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from agent.config import load_settings
 from agent.connect import attach
 from agent.home import Home
-from tui.cli.entry import main
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -30,24 +28,13 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[[Path], Run]
 ) -> Run:
     """Runs `nightschool` in the data's folder: exit code, standard output, standard error."""
     monkeypatch.setenv("NIGHTSCHOOL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(data)
 
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nightschool", "--home", str(tmp_path / "home"), *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run_command
+    return command_line(tmp_path / "home")
 
 
 def lines(out: str) -> list[dict[str, Any]]:

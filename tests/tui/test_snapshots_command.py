@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.agent.kept_home import KeptHome, make_lesson
-from tui.cli.entry import main
 from tui.render_snapshots import contents_lines, diff_lines
 
 Run = Callable[..., tuple[int, str, str]]
@@ -37,23 +34,12 @@ def home(tmp_path: Path) -> KeptHome:
 
 @pytest.fixture
 def run(
-    home: KeptHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: KeptHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable[[Path], Run]
 ) -> Run:
     """Runs `nightschool` with arguments: exit code, standard output, standard error."""
     monkeypatch.setenv("NIGHTSCHOOL_CACHE", str(tmp_path / "cache"))
 
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nightschool", "--home", str(home.root), *arguments])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run_command
+    return command_line(home.root)
 
 
 def test_shows_compares_and_prunes(run: Run, home: KeptHome) -> None:
