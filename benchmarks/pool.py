@@ -80,7 +80,9 @@ def _share_of(mine: Sequence[float], naive: Sequence[float]) -> dict[str, float]
 
 def _setting(result: dict[str, Any]) -> list[Any]:
     options = result["options"]
-    return [result["model"] if key == "model" else options[key] for key in _SETTING] + [options["facts"]]
+    of_options = [result["model"] if key == "model" else options[key] for key in _SETTING]
+    # results from before there were paraphrases are about far words
+    return [*of_options, options["facts"], result.get("scored", "far")]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -44,7 +44,7 @@ def generate_together(
 ) -> list[TurnEnd]:
     """Turns for requests whose prompts fit, in their order."""
     ends: list[TurnEnd | None] = [None] * len(requests)
-    for rows in groups(fitted):
+    for rows in _groups(fitted):
         turns = [_Row(model, requests[row], *fitted[row]) for row in rows]
         _run(model, turns)
         for row, turn in zip(rows, turns, strict=True):
@@ -157,7 +157,7 @@ class _Row:
         )
 
 
-def groups(fitted: Sequence[Fitted]) -> Iterator[list[int]]:
+def _groups(fitted: Sequence[Fitted]) -> Iterator[list[int]]:
     """Indexes of the prompts that are decoded together."""
     for alike in _alike([prompt for prompt, _ in fitted]):
         group: list[int] = []

@@ -346,6 +346,17 @@ def test_runs_are_pooled_by_method(results: Callable[..., list[Path]]) -> None:
     assert shown.exit_code == 0 and "1.000 (1.000 to 1.000)" in shown.output
 
 
+def test_results_about_far_words_are_not_pooled_with_those_about_paraphrases(
+    results: Callable[..., list[Path]],
+) -> None:
+    paths = results("night")
+    earlier = json.loads(paths[0].read_text(encoding="utf-8"))
+    del earlier["scored"]  # as written before there were paraphrases
+    paths[0].write_text(json.dumps(earlier), encoding="utf-8")
+    with pytest.raises(UsageError, match="like with like"):
+        read_results(paths)
+
+
 def test_unlike_runs_are_not_pooled(tmp_path: Path, results: Callable[..., list[Path]]) -> None:
     paths = results("night")
     changed = json.loads(paths[0].read_text(encoding="utf-8"))
